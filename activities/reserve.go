@@ -1,0 +1,67 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+)
+
+// ErrLanesBusy: every lane of the chain has as many transactions in flight as
+// it may have. Nothing was reserved; try again.
+var ErrLanesBusy = errors.New("all lanes of the chain are busy")
+
+// ReserveNonce binds the open attempt to a slot: it takes a lane nonce, signs,
+// and stores slot, bytes and hash in one transaction, before anything is sent.
+// A payment that has a live slot keeps it. If every transaction of that slot
+// failed at a finalized block while its authorization is still open, the same
+// authorization is signed into a further transaction: the token contract lets
+// at most one of them pay.
+func (s *Steps) ReserveNonce(ctx context.Context, in Ref) (State, error) {
+	return s.change(ctx, "reserve_nonce", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
+		if i.Status != payment.Routed {
+			return nil, nil
+		}
+		live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok && live.failed():
+			return nil, s.reserve(ctx, tx, i, &live)
+		case ok:
+			return nil, nil
+		case overdue(i):
+			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
+		}
+		return nil, s.reserve(ctx, tx, i, nil)
+	})
+}
+
+// reserve signs and stores one transaction, for a new slot or for a live one.
+func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, live *slot) error {
+	attempt, err := tx.OpenAttempt(ctx, i.ID)
+	if err != nil {
+		return fmt.Errorf("no open attempt: %w", err)
+	}
+	desk, err := s.desk(payment.Chain(attempt.Chain))
+	if err != nil {
+		return err
+	}
+	order := chains.Order{IntentID: i.ID, Seq: int(attempt.Seq), To: attempt.Address, Amount: i.Amount,
+		ValidFor: s.AuthorizationValidity, Now: time.Now()}
+	if live != nil {
+		order.Reuse = &live.terms
+	}
+	if order.Lane, err = takeLane(ctx, tx, desk.Chain.Info()); err != nil {
+		return err
+	}
+	signed, err := desk.Chain.Sign(ctx, order)
+	if err != nil {
+		return err
+	}
+	return storeSigned(ctx, tx, attempt, live, signed)
+}

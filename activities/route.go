@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/routing"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
+)
+
+// SelectRoute chooses the chain to pay on and records the decision with its
+// inputs as a new attempt. If an attempt is open it stays. If no chain
+// qualifies the intent waits for a person.
+func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
+	return s.change(ctx, "select_route", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
+		switch {
+		case i.Status == payment.Submitted || i.Status == payment.Confirming || stateOf(i).Waiting():
+			return nil, nil
+		case i.Status != payment.Created:
+			_, err := tx.OpenAttempt(ctx, i.ID)
+			if open, err := found(err); open || err != nil {
+				return resume(i), err
+			}
+		}
+		if overdue(i) {
+			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
+		}
+		decision := routing.Score(routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee,
+			Destinations: i.Destinations}, s.networks(), time.Now())
+		chosen, ok := decision.Chosen()
+		if !ok {
+			return review(i, payment.ReviewNoRoute, noRoute(decision)), nil
+		}
+		route, err := json.Marshal(decision)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.InsertAttempt(ctx, db.InsertAttemptParams{ID: store.NewID("att"), IntentID: i.ID,
+			Chain: string(chosen.Chain), Address: chosen.Address, Route: route}); err != nil {
+			return nil, err
+		}
+		i.Status, i.Substatus, i.Chain, i.Address = payment.Routed, payment.NoSubstatus, chosen.Chain, chosen.Address
+		i.ReviewReason, i.ReviewDetail = "", ""
+		return &i, nil
+	})
+}
+
+// resume takes a reviewed intent back to the route it was on.
+func resume(i payment.Intent) *payment.Intent {
+	if i.Status == payment.Routed {
+		return nil
+	}
+	i.Status, i.Substatus = payment.Routed, payment.NoSubstatus
+	return &i
+}
+
+func (s *Steps) networks() map[payment.Chain]routing.Network {
+	out := make(map[payment.Chain]routing.Network, len(s.Desks))
+	for name, d := range s.Desks {
+		if n, ok := d.Network(); ok {
+			out[name] = n
+		}
+	}
+	return out
+}
+
+func noRoute(d routing.Decision) string {
+	text := "no chain can take this payment now:"
+	for _, c := range d.Candidates {
+		text += fmt.Sprintf(" %s %v;", c.Chain, c.Disqualified)
+	}
+	return text + " retry or cancel"
+}

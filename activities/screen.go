@@ -1,0 +1,45 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+)
+
+// Screen applies the merchant's limits, the deadline and the list of blocked
+// addresses. It leaves the intent created, parks it for review above the
+// merchant's review limit, or ends it. It also takes the intent off the list
+// of workflows to be started, which proves that this one runs.
+func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
+	return s.change(ctx, "screen", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
+		if i.Status != payment.Created {
+			return nil, nil
+		}
+		if err := tx.WorkflowSeen(ctx, i.ID); err != nil {
+			return nil, err
+		}
+		if overdue(i) {
+			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
+		}
+		for _, d := range i.Destinations {
+			reason, blocked, err := s.Store.IsBlocked(ctx, d.Chain, d.Address)
+			if err != nil {
+				return nil, err
+			}
+			if blocked {
+				return end(ctx, tx, i, payment.Rejected, "address_blocked", fmt.Sprintf("%s on %s may not be paid: %s", d.Address, d.Chain, reason))
+			}
+		}
+		m, err := s.Store.Merchant(ctx, i.MerchantID)
+		if err != nil {
+			return nil, err
+		}
+		if !i.Approved && m.ReviewAbove != nil && i.Amount.Cmp(*m.ReviewAbove) > 0 {
+			return review(i, payment.ReviewPolicy, fmt.Sprintf("%s %s is above the review limit of %s; approve or reject",
+				i.Amount.Decimal(i.Asset.Decimals), i.Asset.Code, m.ReviewAbove.Decimal(i.Asset.Decimals))), nil
+		}
+		return nil, nil
+	})
+}

@@ -1,0 +1,147 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/ledger"
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
+)
+
+// maxDeadSlots is how many slots may die before a person is asked. It is no
+// verdict on the payment: every death was proven.
+const maxDeadSlots = 10
+
+// Sighting is what AwaitConfirmation hands to Settle.
+type Sighting = chains.Sighting
+
+// SettleInput is a final sighting of an intent's live slot.
+type SettleInput struct {
+	IntentID string   `json:"intent_id"`
+	Sighting Sighting `json:"sighting"`
+}
+
+// Settle records what the chain finally did: outcome, ledger posting, status
+// and event in one transaction. Paid settles the intent. A dead slot, with its
+// proof, sends it back to routing. A finalized failure asks a person.
+func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
+	return s.change(ctx, "settle", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
+		live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
+		if err != nil || !ok {
+			return nil, err
+		}
+		desk, err := s.desk(live.chain)
+		if err != nil {
+			return nil, err
+		}
+		p := posting{tx: tx, intent: i, slot: live, seen: in.Sighting, info: desk.Chain.Info()}
+		switch in.Sighting.Kind {
+		case chains.Paid:
+			return p.paid(ctx)
+		case chains.Reverted:
+			return p.reverted(ctx)
+		case chains.Dead:
+			return p.dead(ctx)
+		}
+		return nil, fmt.Errorf("sighting %q is not final", in.Sighting.Kind)
+	})
+}
+
+// posting is one final sighting being written down.
+type posting struct {
+	tx     *store.Tx
+	intent payment.Intent
+	slot   slot
+	seen   chains.Sighting
+	info   chains.Info
+}
+
+func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
+	ours, err := p.result(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.outcome(ctx, "paid"); err != nil {
+		return nil, err
+	}
+	if err := ledger.Settle(ctx, p.tx, ledger.Settlement{
+		IntentID: p.intent.ID, HoldID: p.intent.HoldID, MerchantID: p.intent.MerchantID, Chain: p.info.Name, Asset: p.intent.Asset,
+		Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: ours, EffectiveAt: p.seen.BlockTime,
+	}); err != nil {
+		return nil, err
+	}
+	i := p.intent
+	i.Status, i.Substatus, i.TxHash = payment.Settled, payment.NoSubstatus, p.seen.TxHash
+	i.ReviewReason, i.ReviewDetail = "", ""
+	return &i, nil
+}
+
+func (p posting) reverted(ctx context.Context) (*payment.Intent, error) {
+	ours, err := p.result(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if ours {
+		if err := ledger.NetworkFee(ctx, p.tx, "tx:"+p.seen.TxHash+":fee", p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID); err != nil {
+			return nil, err
+		}
+	}
+	if p.seen.SlotDead {
+		if err := p.outcome(ctx, "dead"); err != nil {
+			return nil, err
+		}
+	}
+	i := p.intent
+	i.TxHash = ""
+	return review(i, payment.ReviewChainRevert, fmt.Sprintf("the chain refused transaction %s: %s; retry, or reject once nothing can land", p.seen.TxHash, p.seen.Reason)), nil
+}
+
+func (p posting) dead(ctx context.Context) (*payment.Intent, error) {
+	if err := p.outcome(ctx, "dead"); err != nil {
+		return nil, err
+	}
+	n, err := p.tx.CountDeadSlots(ctx, p.intent.ID)
+	if err != nil {
+		return nil, err
+	}
+	i := p.intent
+	i.TxHash = ""
+	if n >= maxDeadSlots {
+		return review(i, payment.ReviewStalled, fmt.Sprintf("%d slots expired without being included; retry, reject or cancel", n)), nil
+	}
+	i.Status, i.Substatus = payment.Routed, payment.NoSubstatus
+	return &i, nil
+}
+
+// result stores what the finalized block says of the transaction, if it is
+// one of ours: somebody else may submit an authorization too.
+func (p posting) result(ctx context.Context, succeeded bool) (ours bool, err error) {
+	t, err := p.tx.TransactionByHash(ctx, db.TransactionByHashParams{Chain: string(p.info.Name), Hash: p.seen.TxHash})
+	if ours, err = found(err); !ours {
+		return false, err
+	}
+	_, err = p.tx.InsertTransactionResult(ctx, db.InsertTransactionResultParams{TransactionID: t.ID, Succeeded: succeeded, Reason: p.seen.Reason,
+		BlockHash: p.seen.BlockHash, BlockHeight: int64(p.seen.BlockHeight), Fee: p.seen.Fee, EffectiveAt: p.seen.BlockTime})
+	if err != nil {
+		return false, err
+	}
+	return true, p.tx.MarkLanesIncluded(ctx, []string{p.slot.id})
+}
+
+// outcome stores the proof and closes the slot with it.
+func (p posting) outcome(ctx context.Context, result string) error {
+	height, index := int64(p.seen.BlockHeight), int32(p.seen.LogIndex)
+	row := db.InsertOutcomeParams{SlotID: p.slot.id, IntentID: p.intent.ID, Result: result, Chain: string(p.info.Name),
+		TxHash: p.seen.TxHash, BlockHash: p.seen.BlockHash, BlockHeight: &height, LogIndex: &index,
+		Fee: p.seen.Fee, FeePayer: p.seen.Sender, Proof: p.seen.Proof, EffectiveAt: p.seen.BlockTime}
+	if result == "paid" {
+		row.Amount, row.Address = &p.intent.Amount, p.intent.Address
+	}
+	if err := p.tx.InsertOutcome(ctx, row); err != nil {
+		return err
+	}
+	return p.tx.CloseSlot(ctx, db.CloseSlotParams{ID: p.slot.id, State: result})
+}

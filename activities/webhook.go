@@ -1,0 +1,34 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/settlehq/settle/webhooks"
+)
+
+// Names for what workflows pass between webhook steps.
+type (
+	Deliveries     = webhooks.Summary
+	DeliveryRef    = webhooks.DeliveryRef
+	DeliveryResult = webhooks.OneResult
+)
+
+// DeliverWebhook makes the first attempt at every delivery of the intent that
+// is due, and returns those that must be tried again later.
+func (s *Steps) DeliverWebhook(ctx context.Context, in Ref) (Deliveries, error) {
+	return s.Deliverer.DeliverPending(ctx, in.IntentID)
+}
+
+// RetryWebhook makes one further attempt. While the schedule of attempts goes
+// on it fails with the delay until the next one, which makes Temporal's retry
+// policy the retry queue.
+func (s *Steps) RetryWebhook(ctx context.Context, ref DeliveryRef) (DeliveryResult, error) {
+	r, err := s.Deliverer.DeliverOne(ctx, ref.EventID, ref.EndpointID)
+	if err != nil || r.Done {
+		return r, err
+	}
+	return r, temporal.NewApplicationErrorWithOptions("delivery failed, next attempt is due later", "WebhookRetry",
+		temporal.ApplicationErrorOptions{NextRetryDelay: r.NextDelay})
+}

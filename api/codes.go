@@ -1,0 +1,166 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/settlehq/settle/payment"
+)
+
+// Code names an error for programs. Codes are stable: new ones may be added,
+// an existing one never changes its meaning.
+type Code string
+
+// Codes. What each means and what to do is in the table below.
+const (
+	MalformedRequest      Code = "malformed_request"
+	ParameterInvalid      Code = "parameter_invalid"
+	CursorInvalid         Code = "cursor_invalid"
+	IdempotencyKeyMissing Code = "idempotency_key_missing"
+	IdempotencyKeyInvalid Code = "idempotency_key_invalid"
+
+	Unauthenticated Code = "unauthenticated"
+	APIKeyMalformed Code = "api_key_malformed"
+	APIKeyInvalid   Code = "api_key_invalid"
+	ScopeMissing    Code = "scope_missing"
+
+	NotFound             Code = "not_found"
+	RouteNotFound        Code = "route_not_found"
+	MethodNotAllowed     Code = "method_not_allowed"
+	NotAcceptable        Code = "not_acceptable"
+	RequestTimeout       Code = "request_timeout"
+	RequestTooLarge      Code = "request_too_large"
+	UnsupportedMediaType Code = "unsupported_media_type"
+
+	NotCancelable        Code = "not_cancelable"
+	IdempotencyKeyUsed   Code = "idempotency_key_used"
+	IdempotencyMismatch  Code = "idempotency_mismatch"
+	Conflict             Code = "conflict"
+	WebhookEndpointLimit Code = "webhook_endpoint_limit"
+
+	ValidationFailed     Code = "validation_failed"
+	FieldMissing         Code = "field_missing"
+	FieldUnknown         Code = "field_unknown"
+	FieldInvalid         Code = "field_invalid"
+	AmountMalformed      Code = "amount_malformed"
+	AmountNotPositive    Code = "amount_not_positive"
+	AmountTooPrecise     Code = "amount_too_precise"
+	AmountTooLarge       Code = "amount_too_large"
+	AmountAboveLimit     Code = "amount_above_limit"
+	AssetUnknown         Code = "asset_unknown"
+	ChainNotConfigured   Code = "chain_not_configured"
+	DestinationDuplicate Code = "destination_duplicate"
+	DeadlinePast         Code = "deadline_past"
+	MetadataInvalid      Code = "metadata_invalid"
+	InsufficientFunds    Code = "insufficient_funds"
+	WebhookURLInvalid    Code = "webhook_url_invalid"
+	WebhookURLRefused    Code = "webhook_url_refused"
+
+	AddressMalformed    Code = payment.AddressMalformed
+	AddressBadChecksum  Code = payment.AddressBadChecksum
+	AddressWrongChain   Code = payment.AddressWrongChain
+	AddressOffCurve     Code = payment.AddressOffCurve
+	AddressTokenAccount Code = payment.AddressTokenAccount
+	AddressForbidden    Code = payment.AddressForbidden
+
+	DestinationUnverified Code = "destination_unverified"
+	Unavailable           Code = "unavailable"
+	InternalError         Code = "internal_error"
+)
+
+// CodeInfo is what a code means, the same for every occurrence.
+type CodeInfo struct {
+	Code   Code
+	Status int    // HTTP
+	Title  string // what happened
+	Remedy string // what to do
+}
+
+// Codes lists every code in the order of its HTTP status. docs/errors.md is
+// rendered from it.
+func Codes() []CodeInfo { return append([]CodeInfo(nil), codes...) }
+
+var codes = []CodeInfo{
+	{MalformedRequest, 400, "The body is not readable JSON", "Send one JSON object, in UTF-8, as documented for the operation."},
+	{ParameterInvalid, 400, "A query or header parameter is not usable", "Correct the parameter that errors[].pointer names."},
+	{CursorInvalid, 400, "The cursor does not belong to this list", "Use next_cursor unchanged, with the same filters; without cursor the list starts over."},
+	{IdempotencyKeyMissing, 400, "The Idempotency-Key header is missing", "Send a key of your own making, e.g. a UUID, and the same key again when you repeat the request."},
+	{IdempotencyKeyInvalid, 400, "The Idempotency-Key header is not usable", "Use 1 to 255 printable ASCII characters."},
+
+	{Unauthenticated, 401, "No API key was sent", "Send Authorization: Bearer sk_test_... or sk_live_..."},
+	{APIKeyMalformed, 401, "The API key is mistyped or cut off", "Its checksum does not fit: copy the whole key again, it has 54 characters."},
+	{APIKeyInvalid, 401, "The API key is not valid", "It is unknown, revoked or expired: use another one, or have one issued."},
+
+	{ScopeMissing, 403, "The API key may not do this", "Use a key with the scope that the detail names."},
+
+	{NotFound, 404, "There is no such object", "Check the id and the mode of the key: test keys see only test objects, live keys only live ones."},
+	{RouteNotFound, 404, "There is no such route", "See /docs for the routes."},
+	{MethodNotAllowed, 405, "The route does not know this method", "The Allow header lists those that it knows."},
+	{NotAcceptable, 406, "No representation fits the Accept header", "Accept application/json."},
+	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
+
+	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},
+	{IdempotencyKeyUsed, 409, "The Idempotency-Key was used long ago", "Its stored answer has expired, and the payment it made stands: find it in the list, and use a new key for a new payment."},
+	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
+	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
+
+	{RequestTooLarge, 413, "The body is too large", "Keep it below 64 kB."},
+	{UnsupportedMediaType, 415, "The body's media type is not supported", "Send Content-Type: application/json."},
+
+	{ValidationFailed, 422, "Several fields are not usable", "Correct each field that errors[] lists."},
+	{FieldMissing, 422, "A required field is missing", "Add the field that errors[].pointer names."},
+	{FieldUnknown, 422, "A field is not known", "Remove it, or correct its spelling; unknown fields are refused so that a typo cannot change a payment."},
+	{FieldInvalid, 422, "A field has an unusable value", "Correct it as errors[].detail says."},
+	{AmountMalformed, 422, "The amount is not a plain decimal string", `Write it as a string of digits with at most one point, e.g. "12.50".`},
+	{AmountNotPositive, 422, "The amount is zero or negative", "Pay more than 0."},
+	{AmountTooPrecise, 422, "The amount has more decimals than the asset", "Round it; USDC has 6 decimals. Settle never rounds by itself."},
+	{AmountTooLarge, 422, "The amount is larger than any chain can pay", "Stay below 2^64 base units (18446744073709.551615 USDC)."},
+	{AmountAboveLimit, 422, "The amount is above your limit for one payment", "Split it, or have the limit raised."},
+	{AssetUnknown, 422, "The asset is not known", "Use one of the codes that errors[].detail lists."},
+	{ChainNotConfigured, 422, "The chain is not configured here", "Use a name or CAIP-2 id that GET /v1/chains lists."},
+	{DestinationDuplicate, 422, "A chain is named twice among the destinations", "Give at most one address per chain."},
+	{AddressMalformed, 422, "The destination is not an address", "Correct it."},
+	{AddressBadChecksum, 422, "The address's capitals do not match its checksum (EIP-55)", "It is mistyped: copy it again. All lower case skips the check."},
+	{AddressWrongChain, 422, "The address belongs to another chain", "Name the chain that it belongs to, or get the payee's address on this one."},
+	{AddressOffCurve, 422, "Nobody can sign for this Solana address", "It is a program's address: ask the payee for their wallet's address."},
+	{AddressTokenAccount, 422, "The address is a token account", "Give the wallet that owns it; Settle finds or creates the token account."},
+	{AddressForbidden, 422, "The address may not be paid", "It is the zero address, the token itself, or a treasury: correct it."},
+	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
+	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
+	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},
+	{IdempotencyMismatch, 422, "The Idempotency-Key belongs to another request", "existing_id is what it made. Use a new key for a new payment."},
+	{WebhookURLInvalid, 422, "The URL cannot be a webhook endpoint", "Use https, without user, password or fragment."},
+	{WebhookURLRefused, 422, "Webhooks may not be sent to this address", "Use an address on the public internet, port 443."},
+
+	{InternalError, 500, "Something went wrong on our side", "Repeat the request with the same Idempotency-Key; if it persists, tell us the request_id."},
+
+	{DestinationUnverified, 503, "The destination could not be checked just now", "Nothing was written: repeat the request after Retry-After seconds."},
+	{Unavailable, 503, "The service cannot answer just now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."},
+}
+
+var codeByName = func() map[Code]CodeInfo {
+	m := make(map[Code]CodeInfo, len(codes))
+	for _, c := range codes {
+		m[c.Code] = c
+	}
+	return m
+}()
+
+// ErrorsMarkdown renders docs/errors.md.
+func ErrorsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("# Errors\n\n" +
+		"Every error is `application/problem+json` (RFC 9457). `code` is stable and for programs, `detail` is for people,\n" +
+		"`errors[]` names the fields, `request_id` is what to tell us. A request that is refused has written nothing.\n\n" +
+		"<!-- Rendered from api/codes.go by `go test ./api -update`. -->\n")
+	status := 0
+	for _, c := range codes {
+		if c.Status != status {
+			status = c.Status
+			fmt.Fprintf(&b, "\n## %d %s\n", status, http.StatusText(status))
+		}
+		fmt.Fprintf(&b, "\n### %s\n\n%s. %s\n", c.Code, c.Title, c.Remedy)
+	}
+	return b.String()
+}

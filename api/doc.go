@@ -1,0 +1,24 @@
+// Package api is the HTTP face for merchants: gin routes the requests, huma
+// checks them and generates openapi.yaml from the same types.
+//
+// A payment is accepted in one Postgres transaction: intent, funds hold, first
+// event and the stored answer commit together, or nothing does. The workflow
+// is started right after the commit by the [Relay] of the same process; if that
+// fails, any API process finds the intent by sweeping. Nothing here signs,
+// sends, or talks to a chain.
+//
+// Invariants:
+//   - A 201 means that everything about the payment is in Postgres. A request
+//     that is refused writes nothing.
+//   - The same Idempotency-Key with the same body gets the same bytes again,
+//     however many requests race; with another body it is refused.
+//   - Every id in a path is looked up together with the key's merchant and
+//     mode: what belongs to somebody else does not exist.
+//   - Every error is a [Problem] (RFC 9457) with a code from the table in
+//     codes.go. Domain errors become problems in one function, problemOf.
+//   - Every response carries Request-Id; the same id is in the log line, on
+//     the intent and in the workflow's memo.
+//
+// Caller: cmd/settle. The chains are reached through [Destinations], which it
+// wires.
+package api

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/telemetry"
+)
+
+const requestIDHeader = "Request-Id"
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// observe gives every request its id, its deadline and its log line, and turns
+// a panic into an answer.
+func (s *Server) observe(c *gin.Context) {
+	began := time.Now()
+	id := c.GetHeader(requestIDHeader)
+	if !saneRequestID.MatchString(id) {
+		id = store.NewID("req")
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+	defer cancel()
+	ctx = telemetry.WithLine(telemetry.WithRequestID(telemetry.WithLogger(ctx, s.log), id))
+	c.Request = c.Request.WithContext(ctx)
+	h := c.Writer.Header()
+	h.Set(requestIDHeader, id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+
+	defer func() {
+		if r := recover(); r != nil {
+			s.recovered(c, r)
+		}
+		logRequest(c, ctx, began)
+	}()
+	c.Next()
+}
+
+func (s *Server) recovered(c *gin.Context, r any) {
+	if r == http.ErrAbortHandler {
+		return
+	}
+	telemetry.Add(c.Request.Context(), zap.String("panic", fmt.Sprint(r)), zap.ByteString("stack", debug.Stack()))
+	if !c.Writer.Written() {
+		s.reject(c, fail(InternalError, ""))
+	}
+}
+
+// logRequest writes the one wide line of a request.
+func logRequest(c *gin.Context, ctx context.Context, began time.Time) {
+	status := c.Writer.Status()
+	fields := append([]zap.Field{
+		zap.String("method", c.Request.Method),
+		zap.String("route", c.FullPath()),
+		zap.String("path", c.Request.URL.Path),
+		zap.Int("status", status),
+		zap.Duration("duration", time.Since(began)),
+		zap.Int("bytes", max(0, c.Writer.Size())),
+		zap.String("remote", c.RemoteIP()),
+	}, telemetry.Fields(ctx)...)
+	log := telemetry.Logger(ctx)
+	switch {
+	case status >= 500:
+		log.Error("request", fields...)
+	case c.FullPath() == "/health" || c.FullPath() == "/ready":
+		log.Debug("request", fields...)
+	default:
+		log.Info("request", fields...)
+	}
+}
+
+// reject answers outside huma.
+func (s *Server) reject(c *gin.Context, p *Problem) {
+	s.finish(c.Request.Context(), p, c.Request.URL.Path)
+	p.write(c.Writer)
+	c.Abort()
+}
+
+// respond answers from a huma middleware.
+func (s *Server) respond(ctx huma.Context, p *Problem) {
+	u := ctx.URL()
+	s.finish(ctx.Context(), p, u.Path)
+	h := http.Header{}
+	p.headers(h)
+	for name := range h {
+		ctx.SetHeader(name, h.Get(name))
+	}
+	ctx.SetHeader("Content-Type", problemType)
+	ctx.SetStatus(p.Status)
+	_ = s.api.Marshal(ctx.BodyWriter(), "application/json", p) // the client may be gone
+}
+
+// transform is huma's last hook before an answer is written: problems get what
+// depends on the request.
+func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
+	p, ok := v.(*Problem)
+	if !ok {
+		return v, nil
+	}
+	u := ctx.URL()
+	s.finish(ctx.Context(), p, u.Path)
+	h := http.Header{}
+	p.headers(h)
+	for name := range h {
+		ctx.SetHeader(name, h.Get(name))
+	}
+	return p, nil
+}
+
+// finish completes a problem and puts it on the log line.
+func (s *Server) finish(ctx context.Context, p *Problem, path string) {
+	p.complete(s.publicURL, path, telemetry.RequestID(ctx))
+	telemetry.Add(ctx, zap.String("code", string(p.Code)))
+	if p.cause != nil {
+		telemetry.Add(ctx, zap.Error(p.cause))
+	}
+}

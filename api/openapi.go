@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/settlehq/settle/payment"
+)
+
+// version of the HTTP interface.
+const version = "1.0.0"
+
+// humaConfig is huma with our schema names, JSON only, and strict input.
+func (s *Server) humaConfig() huma.Config {
+	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Settle", Version: version,
+				Description: "Durable stablecoin payments. Amounts are decimal strings, times RFC 3339 in UTC. " +
+					"Errors are `application/problem+json` with a stable `code`.",
+				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
+			},
+			Components: &huma.Components{
+				Schemas: registry,
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					securityScheme: {Type: "http", Scheme: "bearer", BearerFormat: "sk_test_... or sk_live_...",
+						Description: "The mode of the key decides whether test or live objects are seen and made."},
+				},
+			},
+			Tags: []*huma.Tag{
+				{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
+				{Name: "Routing", Description: "What a payment would cost, and on which chains."},
+				{Name: "Account", Description: "What may be spent."},
+				{Name: "Webhooks", Description: "Where events are sent, signed by Standard Webhooks."},
+				{Name: "Service", Description: "Whether the service works."},
+			},
+		},
+		Formats:                      huma.DefaultFormats,
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{s.transform},
+	}
+}
+
+// schemaName names the domain's types as merchants know them.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[payment.Resource]():
+		return "PaymentIntent"
+	case reflect.TypeFor[payment.ReviewState]():
+		return "Review"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
+}
+
+// operation describes a route; scope "" needs a key of any scope, and public
+// none at all.
+type operation struct {
+	method, path, id, tag string
+	summary, description  string
+	scope                 Scope
+	public                bool
+	status                int   // of success; default 200
+	errors                []int // besides those of every operation
+}
+
+// register adds a route. What the handler returns as an error goes through
+// problemOf.
+func register[I, O any](s *Server, o operation, handler func(context.Context, *I) (*O, error)) *huma.Operation {
+	op := huma.Operation{
+		Method: o.method, Path: o.path, OperationID: o.id, Summary: o.summary, Description: o.description,
+		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: maxBodyBytes + 1, Errors: o.errors,
+	}
+	if !o.public {
+		op.Security = []map[string][]string{{securityScheme: {}}}
+		if o.scope != "" {
+			op.Security[0][securityScheme] = []string{string(o.scope)}
+			op.Description = strings.TrimSpace(op.Description + "\n\nScope: `" + string(o.scope) + "`.")
+		}
+		op.Errors = append([]int{http.StatusUnauthorized, http.StatusForbidden}, op.Errors...)
+		op.Errors = append(op.Errors, http.StatusServiceUnavailable)
+	}
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return out, nil
+	})
+	return s.api.OpenAPI().Paths[o.path].Get
+}
+
+// answers adds the schema of an answer whose bytes the handler renders itself.
+func answers[T any](s *Server, method, path, status string) {
+	item := s.api.OpenAPI().Paths[path]
+	op := item.Post
+	if method == http.MethodGet {
+		op = item.Get
+	}
+	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+	op.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
+}
+
+// relax lets answers gain fields without breaking clients that check them
+// strictly; requests stay closed.
+func (s *Server) relax() {
+	for name, schema := range s.api.OpenAPI().Components.Schemas.Map() {
+		if !strings.HasSuffix(name, "Request") && schema.Type == huma.TypeObject && schema.AdditionalProperties == false {
+			schema.AdditionalProperties = nil
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package chains
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/settlehq/settle/payment"
+)
+
+// Errors that callers tell apart.
+var (
+	// ErrStale: the cached Conditions are older than the chain's bound, or were
+	// never read. Nothing was signed. Retry later.
+	ErrStale = errors.New("network conditions are stale")
+	// ErrUnknown: the network did not give a usable answer. Retry later, and
+	// conclude nothing.
+	ErrUnknown = errors.New("the chain's answer is unknown")
+)
+
+// Chain is one configured network. Implementations are safe for concurrent
+// use, put a timeout on every remote call, and check at Open that the nodes
+// serve the configured network.
+type Chain interface {
+	Info() Info
+
+	// CheckDestination returns the canonical form of a payout address. A
+	// definite no is a *payment.AddressError; ErrUnknown means that it could
+	// not be found out (only chains that must look on chain return it).
+	CheckDestination(ctx context.Context, address string) (string, error)
+
+	// Refresh reads the Conditions from the network. The watcher calls it on
+	// every tick; on error the previous Conditions stay.
+	Refresh(ctx context.Context) error
+
+	// Conditions returns what Refresh last read; ok is false before the first
+	// success.
+	Conditions() (c Conditions, ok bool)
+
+	// Sign makes the bytes that pay the order and the slot they are bound to.
+	// It does no I/O apart from the signer. ErrStale if Conditions are too old.
+	Sign(ctx context.Context, o Order) (Signed, error)
+
+	// Send hands stored bytes to the network. It never returns an error: what
+	// went wrong is in the verdict.
+	Send(ctx context.Context, tx StoredTx) Verdict
+
+	// Scan looks for what became of each watched payment, in as few calls as
+	// the chain allows. The result has one Sighting per element, in order. An
+	// error means that nothing was learned about any of them.
+	Scan(ctx context.Context, w []Watched) ([]Sighting, error)
+
+	// Balances reads token and native balances of the addresses at the
+	// finalized block, for reconciliation and gas forecasts.
+	Balances(ctx context.Context, addresses []string) (Balances, error)
+
+	// LaneStart is the first nonce a new lane may use (EVM: the nonce at
+	// latest, never pending). Chains without lane nonces return 0.
+	LaneStart(ctx context.Context, lane string) (uint64, error)
+}
+
+// Info describes a chain. It never changes after Open.
+type Info struct {
+	Name           payment.Chain
+	CAIP2          string        // e.g. "eip155:1", "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
+	Token          string        // the payout token's contract or mint
+	Treasury       string        // the account that holds the money
+	Lanes          []string      // accounts that pay the gas
+	LaneInFlight   int           // transactions of one lane that may be unincluded at once; nodes keep no more than 16 for sure
+	NativeAsset    string        // "ETH", "SOL": what fees are paid in
+	NativeDecimals int           // 18, 9
+	LaneNonces     bool          // transactions need a nonce of their lane
+	PollInterval   time.Duration // how often the watcher looks
+	ResendAfter    time.Duration // unseen bytes are sent again this often
+	FinalityETA    time.Duration // from sending to finalized, usually
+	ExplorerTxURL  string        // with %s for the hash; may be empty
+}
+
+// Conditions are the facts about a network that routing and signing use.
+type Conditions struct {
+	Chain           payment.Chain  `json:"chain"`
+	ObservedAt      time.Time      `json:"observed_at"`
+	Head            uint64         `json:"head"`             // newest block number, or slot
+	Finalized       uint64         `json:"finalized"`        // newest finalized block number, or slot
+	HeadTime        time.Time      `json:"head_time"`        // chain time of Head
+	FeePerPayment   payment.Amount `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
+	TreasuryBalance payment.Amount `json:"treasury_balance"` // token base units at Head
+	LatencyMillis   int64          `json:"latency_millis"`   // of the refresh
+	Detail          map[string]any `json:"detail,omitempty"` // family-specific, for people
+}
+
+// Lane is the account that pays the gas of an order. Nonce is set where
+// Info.LaneNonces is true.
+type Lane struct {
+	Address string
+	Nonce   uint64
+}
+
+// Order is what Sign turns into bytes.
+type Order struct {
+	IntentID string
+	Seq      int // of the attempt, from 1; a new one only after the death proof of the last
+	To       string
+	Amount   payment.Amount // token base units
+	Lane     Lane
+	Reuse    *Slot         // a live slot whose authorization is submitted again (EIP-3009 only)
+	ValidFor time.Duration // how long the slot may stay payable, where the chain lets us choose
+	Now      time.Time
+}
+
+// SlotKind names the on-chain exclusivity resource.
+type SlotKind string
+
+// Slot kinds.
+const (
+	SlotEIP3009   SlotKind = "eip3009"          // (token, treasury, authorization nonce)
+	SlotEVMNonce  SlotKind = "evm_nonce"        // (chain, from, nonce)
+	SlotBlockhash SlotKind = "solana_blockhash" // one signature, until its blockhash expires
+)
+
+// Slot is the resource that makes a payment exclusive. Authority and Nonce
+// identify it on its chain.
+type Slot struct {
+	Kind          SlotKind        `json:"kind"`
+	Authority     string          `json:"authority"`                // treasury or lane address
+	Nonce         string          `json:"nonce"`                    // 0x authorization nonce, decimal account nonce, or base58 signature
+	FromHeight    uint64          `json:"from_height"`              // nothing of it can be on chain below this block number or slot
+	ExpiresAt     *time.Time      `json:"expires_at,omitempty"`     // chain time from which it cannot pay (EIP-3009 validBefore)
+	ExpiresHeight uint64          `json:"expires_height,omitempty"` // block height above which it cannot pay (Solana)
+	Authorization json.RawMessage `json:"authorization,omitempty"`  // family-specific; what Reuse needs
+}
+
+// SignedTx is signed bytes, to be stored before they are sent.
+type SignedTx struct {
+	Hash     string // EVM hash or first Solana signature, canonical text
+	Raw      []byte
+	Sender   string         // lane address
+	Nonce    *uint64        // of the lane; nil without lane nonces
+	GasLimit uint64         // gas or compute units
+	FeeCap   payment.Amount // wei per gas, or micro-lamports per compute unit
+	TipCap   payment.Amount // wei per gas
+	MaxFee   payment.Amount // the most it can cost, native base units
+}
+
+// Signed is what Sign returns.
+type Signed struct {
+	Slot Slot
+	Tx   SignedTx
+}
+
+// StoredTx is signed bytes as read back from the database.
+type StoredTx struct {
+	Hash string
+	Raw  []byte
+}
+
+// Acceptance is yes, no or unknown about bytes handed to nodes.
+type Acceptance string
+
+// Acceptances. Rejected is a node's definite no for these bytes; it does not
+// prove that no other node has them.
+const (
+	Accepted Acceptance = "accepted"
+	Rejected Acceptance = "rejected"
+	Unsure   Acceptance = "unknown"
+)
+
+// Verdict is the answer to Send. Class is the entry of the error table
+// (settlement.md 2.7, 2.8) that matched, Detail the node's words.
+type Verdict struct {
+	Acceptance Acceptance
+	Class      string
+	Detail     string
+}
+
+// Watched is a payment that waits for its outcome.
+type Watched struct {
+	IntentID string
+	SlotID   string
+	Slot     Slot
+	To       string
+	Amount   payment.Amount
+	Txs      []StoredTx // every transaction ever signed for the slot, oldest first
+}
+
+// SightingKind says how far a watched payment was seen to have come.
+type SightingKind string
+
+// Sighting kinds, in the order of progress. Only the last three are final.
+const (
+	Unseen   SightingKind = "unseen"   // in no canonical block that we know of
+	Included SightingKind = "included" // in a canonical block, still reversible
+	Paid     SightingKind = "paid"     // finalized, with the exact transfer
+	Reverted SightingKind = "reverted" // our transaction is finalized and failed; slot per SlotDead
+	Dead     SightingKind = "dead"     // proof: the slot can never pay any more
+)
+
+// Final reports whether the kind ends the wait.
+func (k SightingKind) Final() bool { return k == Paid || k == Reverted || k == Dead }
+
+// Sighting is what Scan saw of one watched payment.
+type Sighting struct {
+	Kind        SightingKind    `json:"kind"`
+	TxHash      string          `json:"tx_hash,omitempty"` // whichever transaction paid, even if not ours
+	BlockHash   string          `json:"block_hash,omitempty"`
+	BlockHeight uint64          `json:"block_height,omitempty"` // block number or slot
+	LogIndex    int             `json:"log_index,omitempty"`    // of the transfer: EVM log index, Solana instruction index
+	BlockTime   time.Time       `json:"block_time,omitzero"`
+	Sender      string          `json:"sender,omitempty"`    // who paid the network fee
+	Fee         payment.Amount  `json:"fee"`                 // network fee actually charged, native base units
+	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
+	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words
+	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
+}
+
+// Balances at a finalized block. Addresses without an account have 0.
+type Balances struct {
+	Height uint64                    `json:"height"`
+	Token  map[string]payment.Amount `json:"token"`  // token base units, by address as asked
+	Native map[string]payment.Amount `json:"native"` // wei or lamports, by address as asked
+}
+
+// Signer signs for the addresses it holds. EVM implementations sign a 32-byte
+// digest (65-byte [R || S || V], V 0 or 1); Solana implementations sign the
+// message itself (64-byte ed25519 signature). Signing may be
+// non-deterministic: the stored bytes win.
+type Signer interface {
+	Sign(ctx context.Context, address string, payload []byte) ([]byte, error)
+}

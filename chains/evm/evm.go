@@ -1,0 +1,216 @@
+package evm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/evm/fiattoken"
+	"github.com/settlehq/settle/payment"
+)
+
+// Chain is one EVM network. It is safe for concurrent use.
+type Chain struct {
+	set     settings
+	chainID *big.Int
+	signer  chains.Signer
+	nodes   *nodes
+	domain  common.Hash // EIP-712 separator of the token; zero with MethodTransfer
+
+	mu       sync.Mutex
+	last     *observation
+	progress progress
+}
+
+var _ chains.Chain = (*Chain)(nil)
+
+// observation is what Refresh read.
+type observation struct {
+	chains.Conditions
+	fees fees
+}
+
+// Open checks the configuration and asks the nodes: all that answer must
+// serve the configured chain id, and one must answer. The token must exist,
+// have 6 decimals and, with EIP-3009, the EIP-712 domain that signatures are
+// going to be made for.
+func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error) {
+	set, err := cfg.check()
+	if err != nil {
+		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
+	}
+	c := &Chain{set: set, chainID: new(big.Int).SetUint64(set.ChainID), signer: signer}
+	if c.nodes, err = dial(ctx, set.RPCURLs, set.ChainID); err != nil {
+		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
+	}
+	for _, n := range c.nodes.list {
+		if err := n.verify(ctx); errors.Is(err, errWrongNetwork) {
+			return nil, fmt.Errorf("evm chain %q: %s: %w", cfg.Name, n.host, err)
+		}
+	}
+	if err := c.nodes.read(ctx, c.checkToken); err != nil {
+		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
+	}
+	return c, nil
+}
+
+// checkToken reads the token's decimals and EIP-712 domain.
+func (c *Chain) checkToken(ctx context.Context, n *node) error {
+	abi := fiattoken.NewFiatToken()
+	var b batch
+	var decimals, name, version, separator hexutil.Bytes
+	b.add(&decimals, "eth_call", call(c.set.token, abi.PackDecimals()), "latest")
+	if c.set.Method == MethodEIP3009 {
+		b.add(&name, "eth_call", call(c.set.token, abi.PackName()), "latest")
+		b.add(&version, "eth_call", call(c.set.token, abi.PackVersion()), "latest")
+		b.add(&separator, "eth_call", call(c.set.token, abi.PackDOMAINSEPARATOR()), "latest")
+	}
+	if err := b.do(ctx, n); err != nil {
+		return fmt.Errorf("token %s: %w", c.set.token, err)
+	}
+	if got, err := abi.UnpackDecimals(decimals); err != nil || int(got) != payment.USDC.Decimals {
+		return fmt.Errorf("token %s: decimals %d (%v), want %d: is the address right?", c.set.token, got, err, payment.USDC.Decimals)
+	}
+	if c.set.Method == MethodTransfer {
+		return nil
+	}
+	var err error
+	if c.set.TokenName == "" {
+		if c.set.TokenName, err = abi.UnpackName(name); err != nil {
+			return fmt.Errorf("token %s: name: %w", c.set.token, err)
+		}
+	}
+	if c.set.TokenVersion == "" {
+		if c.set.TokenVersion, err = abi.UnpackVersion(version); err != nil {
+			return fmt.Errorf("token %s: version: %w", c.set.token, err)
+		}
+	}
+	want, err := abi.UnpackDOMAINSEPARATOR(separator)
+	if err != nil {
+		return fmt.Errorf("token %s: domain: %w", c.set.token, err)
+	}
+	c.domain = domainSeparator(c.set.TokenName, c.set.TokenVersion, c.set.ChainID, c.set.token)
+	if c.domain != want {
+		return fmt.Errorf("token %s: its EIP-712 domain is not name %q, version %q: correct token_name and token_version", c.set.token, c.set.TokenName, c.set.TokenVersion)
+	}
+	return nil
+}
+
+// Info describes the chain.
+func (c *Chain) Info() chains.Info {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	return chains.Info{
+		Name: c.set.Name, CAIP2: fmt.Sprintf("eip155:%d", c.set.ChainID), Token: c.set.token.Hex(), Treasury: c.set.treasury.Hex(),
+		NativeAsset: c.set.NativeAsset, NativeDecimals: 18, LaneNonces: true,
+		PollInterval: ms(c.set.PollIntervalMS), ResendAfter: ms(c.set.ResendAfterMS), FinalityETA: ms(c.set.FinalityETAMS),
+		ExplorerTxURL: c.set.ExplorerTx, Lanes: texts(c.set.lanes), LaneInFlight: c.set.LaneInFlight,
+	}
+}
+
+func texts(as []common.Address) []string {
+	out := make([]string, len(as))
+	for i, a := range as {
+		out[i] = a.Hex()
+	}
+	return out
+}
+
+// Conditions returns what the last successful Refresh read.
+func (c *Chain) Conditions() (chains.Conditions, bool) {
+	o, ok := c.observed()
+	return o.Conditions, ok
+}
+
+func (c *Chain) observed() (observation, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		return observation{}, false
+	}
+	return *c.last, true
+}
+
+// Refresh reads heads, fees and the treasury's tokens, and asks the node for
+// its chain id again, since an endpoint may change behind its name.
+func (c *Chain) Refresh(ctx context.Context) error {
+	return c.nodes.read(ctx, func(ctx context.Context, n *node) error {
+		start := time.Now()
+		var b batch
+		var id hexutil.Uint64
+		var tip *hexutil.Big
+		b.add(&id, "eth_chainId")
+		suggestion := b.add(&tip, "eth_maxPriorityFeePerGas")
+		funds := c.addFunds(&b)
+		h, err := c.readHeads(ctx, n, b, suggestion)
+		if err != nil {
+			return err
+		}
+		if err := n.check(uint64(id)); err != nil {
+			return err
+		}
+		if h.latest.BaseFee == nil {
+			return errors.New("the newest block has no base fee (EIP-1559)")
+		}
+		if tip == nil { // the method is no part of the standard; the floor will do
+			tip = (*hexutil.Big)(c.set.minTip)
+		}
+		balance := new(big.Int)
+		for _, f := range funds {
+			units, err := fiattoken.NewFiatToken().UnpackBalanceOf(*f)
+			if err != nil {
+				return fmt.Errorf("treasury balance: %w", err)
+			}
+			balance.Add(balance, units)
+		}
+		f := quote(h.latest.BaseFee.ToInt(), tip.ToInt(), c.set.minTip, c.set.maxFee)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.last = &observation{fees: f, Conditions: chains.Conditions{
+			Chain: c.set.Name, ObservedAt: start, Head: uint64(h.latest.Number), Finalized: uint64(h.final.Number), HeadTime: h.latest.time(),
+			FeePerPayment: amount(f.expected(c.set.GasExpected)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
+			Detail: map[string]any{"base_fee_wei": f.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.host},
+		}}
+		return nil
+	})
+}
+
+// addFunds asks for the tokens that can be paid out: the treasury's, or those
+// of all lanes where the lanes hold them.
+func (c *Chain) addFunds(b *batch) []*hexutil.Bytes {
+	holders := []common.Address{c.set.treasury}
+	if c.set.Method == MethodTransfer {
+		holders = c.set.lanes
+	}
+	out := make([]*hexutil.Bytes, len(holders))
+	for i, h := range holders {
+		out[i] = new(hexutil.Bytes)
+		b.add(out[i], "eth_call", call(c.set.token, fiattoken.NewFiatToken().PackBalanceOf(h)), "latest")
+	}
+	return out
+}
+
+// LaneStart is the lane's account nonce in the newest block. Pending
+// transactions do not count: nodes disagree about them.
+func (c *Chain) LaneStart(ctx context.Context, lane string) (uint64, error) {
+	address, err := parseAddress(lane)
+	if err != nil {
+		return 0, fmt.Errorf("lane: %w", err)
+	}
+	var nonce hexutil.Uint64
+	err = c.nodes.read(ctx, func(ctx context.Context, n *node) error {
+		return n.call(ctx, &nonce, "eth_getTransactionCount", address, "latest")
+	})
+	return uint64(nonce), err
+}
+
+// call is the first argument of eth_call.
+func call(to common.Address, data []byte) map[string]any {
+	return map[string]any{"to": to, "data": hexutil.Bytes(data)}
+}

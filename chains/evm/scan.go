@@ -1,0 +1,213 @@
+package evm
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"strconv"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/evm/fiattoken"
+)
+
+// scan is one look at all watched payments, through one node. It takes four
+// steps, each one request per batchSize calls: the heads; the logs of all
+// authorization nonces; the receipts of what the logs named, and of our own
+// transactions where no log was; and the blocks of those receipts, together
+// with what a death proof or a reason needs. Deciding is apart, in decide.go.
+type scan struct {
+	chain *Chain
+	node  *node
+	heads heads
+	looks []*look
+	// by block number; canonical at the time of reading
+	blocks map[hexutil.Uint64]*header
+}
+
+// look is what a scan knows about one payment.
+type look struct {
+	slot   chains.Slot
+	from   common.Address // who is debited: the treasury, or the lane
+	to     common.Address
+	value  *big.Int
+	nonce  common.Hash // authorization nonce
+	txs    []common.Hash
+	raw    [][]byte
+	broken error // what we were told to watch makes no sense
+
+	used, canceled *logEntry // of the authorization nonce, as read
+	payer          *receipt  // of the transaction in used
+	receipts       []*receipt
+	state          *bool  // authorizationState at the final block; nil if not asked or not answered
+	reason         string // of the last reverted transaction
+}
+
+// Scan looks for the watched payments. It concludes from logs and receipts in
+// canonical blocks only; the error wraps chains.ErrUnknown if no node gave all
+// the answers.
+func (c *Chain) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
+	if len(watched) == 0 {
+		return nil, nil
+	}
+	var out []chains.Sighting
+	err := c.nodes.read(ctx, func(ctx context.Context, n *node) error {
+		s := &scan{chain: c, node: n, blocks: map[hexutil.Uint64]*header{}}
+		for _, w := range watched {
+			s.looks = append(s.looks, newLook(w))
+		}
+		for _, step := range []func(context.Context) error{s.readHeads, s.readLogs, s.readReceipts, s.readBlocks} {
+			if err := step(ctx); err != nil {
+				return err
+			}
+		}
+		out = make([]chains.Sighting, len(s.looks))
+		for i, l := range s.looks {
+			out[i] = s.decide(l)
+			c.remember(l, out[i], uint64(s.heads.final.Number))
+		}
+		return nil
+	})
+	return out, err
+}
+
+func newLook(w chains.Watched) *look {
+	l := &look{slot: w.Slot, value: big256(w.Amount.Bytes32())}
+	var err error
+	if l.from, err = parseAddress(w.Slot.Authority); err != nil {
+		l.broken = fmt.Errorf("authority: %w", err)
+	}
+	if l.to, err = parseAddress(w.To); err != nil {
+		l.broken = fmt.Errorf("payee: %w", err)
+	}
+	switch w.Slot.Kind {
+	case chains.SlotEIP3009:
+		if raw, err := hexutil.Decode(w.Slot.Nonce); err != nil || len(raw) != common.HashLength {
+			l.broken = fmt.Errorf("authorization nonce %q is not 32 bytes", w.Slot.Nonce)
+		}
+		l.nonce = common.HexToHash(w.Slot.Nonce)
+	case chains.SlotEVMNonce:
+		if _, err := strconv.ParseUint(w.Slot.Nonce, 10, 64); err != nil {
+			l.broken = fmt.Errorf("account nonce %q is not a number", w.Slot.Nonce)
+		}
+	default:
+		l.broken = fmt.Errorf("slot kind %q is not of this chain", w.Slot.Kind)
+	}
+	for _, tx := range w.Txs {
+		l.txs = append(l.txs, common.HexToHash(tx.Hash))
+		l.raw = append(l.raw, tx.Raw)
+	}
+	l.receipts = make([]*receipt, len(l.txs))
+	return l
+}
+
+func (l *look) authorized() bool { return l.slot.Kind == chains.SlotEIP3009 && l.broken == nil }
+
+// expired reports whether the authorization is past its end at a block.
+func (l *look) expired(at header) bool {
+	return l.authorized() && l.slot.ExpiresAt != nil && uint64(at.Timestamp) >= uint64(l.slot.ExpiresAt.Unix())
+}
+
+func (s *scan) readHeads(ctx context.Context) (err error) {
+	s.heads, err = s.chain.readHeads(ctx, s.node, nil)
+	return err
+}
+
+// readReceipts reads the receipts of what was found by log, else those of
+// our transactions; and the canonical blocks at the logs' heights.
+func (s *scan) readReceipts(ctx context.Context) error {
+	var b batch
+	payers := map[common.Hash]**receipt{}
+	for _, l := range s.looks {
+		switch {
+		case l.broken != nil:
+		case l.used != nil:
+			s.addBlock(&b, l.used.BlockNumber)
+			if payers[l.used.TxHash] == nil {
+				payers[l.used.TxHash] = new(*receipt)
+				b.add(payers[l.used.TxHash], "eth_getTransactionReceipt", l.used.TxHash)
+			}
+		case l.canceled != nil:
+			s.addBlock(&b, l.canceled.BlockNumber)
+		default:
+			for i, hash := range l.txs {
+				b.add(&l.receipts[i], "eth_getTransactionReceipt", hash)
+			}
+		}
+	}
+	if err := b.do(ctx, s.node); err != nil {
+		return err
+	}
+	for _, l := range s.looks {
+		if l.used != nil {
+			l.payer = *payers[l.used.TxHash]
+		}
+	}
+	return nil
+}
+
+// readBlocks reads the canonical blocks at the receipts' heights, whether
+// expired authorizations are unused at the final block, and why finally
+// reverted transactions did.
+func (s *scan) readBlocks(ctx context.Context) error {
+	token := fiattoken.NewFiatToken()
+	final := s.heads.final.Number
+	var b batch
+	var tolerate []int
+	states := map[*look]*hexutil.Bytes{}
+	replays := map[*look]int{}
+	for _, l := range s.looks {
+		for i, r := range l.receipts {
+			if r == nil {
+				continue
+			}
+			s.addBlock(&b, r.BlockNumber)
+			if call, ok := replay(l.raw[i], r.From); ok && r.Status == 0 && r.BlockNumber <= final && r.BlockNumber > 0 {
+				replays[l] = b.add(new(hexutil.Bytes), "eth_call", call, r.BlockNumber-1)
+				tolerate = append(tolerate, replays[l])
+			}
+		}
+		if l.used == nil && l.canceled == nil && l.expired(s.heads.final) {
+			states[l] = new(hexutil.Bytes)
+			tolerate = append(tolerate, b.add(states[l], "eth_call", call(s.chain.set.token, token.PackAuthorizationState(l.from, l.nonce)), final))
+		}
+	}
+	if err := b.do(ctx, s.node, tolerate...); err != nil {
+		return err
+	}
+	for l, raw := range states {
+		if used, err := token.UnpackAuthorizationState(*raw); err == nil {
+			l.state = &used
+		}
+	}
+	for l, at := range replays {
+		l.reason = "reverted in its block, would not have one block earlier"
+		if err := b[at].Error; err != nil {
+			l.reason = err.Error()
+		}
+	}
+	return nil
+}
+
+func (s *scan) addBlock(b *batch, number hexutil.Uint64) {
+	if _, asked := s.blocks[number]; asked {
+		return
+	}
+	h := new(header)
+	s.blocks[number] = h
+	b.add(h, "eth_getBlockByNumber", number, false)
+}
+
+// replay is the eth_call that a transaction was.
+func replay(raw []byte, from common.Address) (map[string]any, bool) {
+	var tx types.Transaction
+	if err := tx.UnmarshalBinary(raw); err != nil || tx.To() == nil {
+		return nil, false
+	}
+	c := call(*tx.To(), tx.Data())
+	c["from"], c["gas"] = from, hexutil.Uint64(tx.Gas())
+	return c, true
+}

@@ -1,0 +1,147 @@
+package solana
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	sol "github.com/gagliardetto/solana-go"
+
+	"github.com/settlehq/settle/payment"
+)
+
+// Config describes one Solana network and how to pay on it. Zero values of
+// the fields with a default take it.
+type Config struct {
+	Name        payment.Chain `json:"name"`         // e.g. "solana"
+	GenesisHash string        `json:"genesis_hash"` // base58; every node must serve this network
+	RPCURLs     []string      `json:"rpc_urls"`     // JSON-RPC over HTTP; with two or more, proofs that nothing was paid need two
+
+	Mint     string   `json:"mint"`     // of the payout token
+	Decimals int      `json:"decimals"` // of the mint; checked at Open
+	Treasury string   `json:"treasury"` // owner of the token account that pays
+	Lanes    []string `json:"lanes"`    // accounts that pay fees; default: the treasury
+
+	PollIntervalMS     int64 `json:"poll_interval_ms"`      // default 1000
+	ResendAfterMS      int64 `json:"resend_after_ms"`       // default 2000
+	FinalityETAMS      int64 `json:"finality_eta_ms"`       // from sending to finalized; default 13000
+	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms"` // a blockhash older than this is not signed; default 20000
+
+	ComputeUnitLimit           uint32 `json:"compute_unit_limit"`            // per payment; default 120000
+	ComputeUnitPricePercentile int    `json:"compute_unit_price_percentile"` // of recent fees on the treasury's token account; default 75
+	ComputeUnitPriceFloor      uint64 `json:"compute_unit_price_floor"`      // micro-lamports per compute unit; default 1000
+	ComputeUnitPriceCap        uint64 `json:"compute_unit_price_cap"`        // micro-lamports per compute unit; default 1000000
+
+	ExplorerTxURL string `json:"explorer_tx_url"` // with %s for the signature; may be empty
+}
+
+// A blockhash is valid for 150 blocks, 60 s at best. Conditions older than
+// this would sign transactions with too little time to land.
+const maxConditionsAge = 40 * time.Second
+
+// keys are the addresses of the Config, decoded.
+type keys struct {
+	mint, treasury, treasuryATA sol.PublicKey
+	lanes                       []sol.PublicKey
+}
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.PollIntervalMS, 1000)
+	set(&c.ResendAfterMS, 2000)
+	set(&c.FinalityETAMS, 13_000)
+	set(&c.MaxConditionsAgeMS, 20_000)
+	if c.ComputeUnitLimit == 0 {
+		c.ComputeUnitLimit = 120_000
+	}
+	if c.ComputeUnitPricePercentile == 0 {
+		c.ComputeUnitPricePercentile = 75
+	}
+	if c.ComputeUnitPriceFloor == 0 {
+		c.ComputeUnitPriceFloor = 1000
+	}
+	if c.ComputeUnitPriceCap == 0 {
+		c.ComputeUnitPriceCap = 1_000_000
+	}
+	if len(c.Lanes) == 0 {
+		c.Lanes = []string{c.Treasury}
+	}
+	return c
+}
+
+// validate reports every fault, one per line, each with the field's name.
+func (c Config) validate() (keys, error) {
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("solana chain %q: %s: %s", c.Name, field, fmt.Sprintf(format, args...)))
+	}
+	key := func(field, s string) sol.PublicKey {
+		k, err := sol.PublicKeyFromBase58(s)
+		if err != nil {
+			fault(field, "%q is not a base58 address of 32 bytes", s)
+		}
+		return k
+	}
+	if c.Name == "" {
+		fault("name", "is missing")
+	}
+	if _, err := sol.HashFromBase58(c.GenesisHash); err != nil {
+		fault("genesis_hash", "%q is not a base58 hash of 32 bytes; getGenesisHash tells it", c.GenesisHash)
+	}
+	if len(c.RPCURLs) == 0 {
+		fault("rpc_urls", "needs at least one URL")
+	}
+	for i, s := range c.RPCURLs {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			fault(fmt.Sprintf("rpc_urls[%d]", i), "is not an http or https URL")
+		}
+	}
+	k := keys{mint: key("mint", c.Mint), treasury: key("treasury", c.Treasury)}
+	for i, s := range c.Lanes {
+		k.lanes = append(k.lanes, key(fmt.Sprintf("lanes[%d]", i), s))
+	}
+	if c.Decimals < 0 || c.Decimals > 18 {
+		fault("decimals", "%d is not between 0 and 18", c.Decimals)
+	}
+	between := func(field string, v, low, high int64) {
+		if v < low || v > high {
+			fault(field, "%d is not between %d and %d", v, low, high)
+		}
+	}
+	between("poll_interval_ms", c.PollIntervalMS, 10, 60_000)
+	between("resend_after_ms", c.ResendAfterMS, 100, 30_000)
+	between("finality_eta_ms", c.FinalityETAMS, 1, 600_000)
+	between("max_conditions_age_ms", c.MaxConditionsAgeMS, 100, maxConditionsAge.Milliseconds())
+	between("compute_unit_limit", int64(c.ComputeUnitLimit), 1000, 1_400_000)
+	between("compute_unit_price_percentile", int64(c.ComputeUnitPricePercentile), 1, 100)
+	if c.ComputeUnitPriceFloor > c.ComputeUnitPriceCap {
+		fault("compute_unit_price_floor", "%d is above compute_unit_price_cap %d", c.ComputeUnitPriceFloor, c.ComputeUnitPriceCap)
+	}
+	if c.ComputeUnitPriceCap > 1_000_000_000 {
+		fault("compute_unit_price_cap", "%d micro-lamports per compute unit is more than 1000000000; it is a price per unit, not a fee", c.ComputeUnitPriceCap)
+	}
+	if len(faults) > 0 {
+		return keys{}, errors.Join(faults...)
+	}
+	var err error
+	if k.treasuryATA, err = tokenAccount(k.treasury, k.mint); err != nil {
+		return keys{}, fmt.Errorf("solana chain %q: treasury: %w", c.Name, err)
+	}
+	return k, nil
+}
+
+// tokenAccount is the associated token account of an owner: the one address
+// at which wallets expect the owner's tokens of a mint.
+func tokenAccount(owner, mint sol.PublicKey) (sol.PublicKey, error) {
+	ata, _, err := sol.FindAssociatedTokenAddress(owner, mint)
+	if err != nil {
+		return ata, fmt.Errorf("associated token account of %s: %w", owner, err)
+	}
+	return ata, nil
+}

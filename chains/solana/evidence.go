@@ -1,0 +1,209 @@
+package solana
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/big"
+
+	bin "github.com/gagliardetto/binary"
+	sol "github.com/gagliardetto/solana-go"
+
+	"github.com/settlehq/settle/chains"
+)
+
+// evidence is the finalized transaction as stored with an outcome: everything
+// a person needs to check it against any node.
+type evidence struct {
+	Kind           chains.SightingKind `json:"kind"`
+	Node           string              `json:"node"`
+	Commitment     string              `json:"commitment"`
+	Signature      string              `json:"signature"`
+	Slot           uint64              `json:"slot"`
+	BlockHash      string              `json:"block_hash"`
+	BlockTime      int64               `json:"block_time"` // Unix seconds
+	FeePayer       string              `json:"fee_payer"`
+	Fee            uint64              `json:"fee_lamports"`
+	Instruction    int                 `json:"instruction"` // index of the transfer
+	Memo           string              `json:"memo"`
+	Mint           string              `json:"mint,omitempty"`
+	PayeeAccount   string              `json:"payee_token_account,omitempty"`
+	BalanceBefore  string              `json:"payee_balance_before,omitempty"` // base units
+	BalanceAfter   string              `json:"payee_balance_after,omitempty"`  // base units
+	Error          json.RawMessage     `json:"error,omitempty"`
+	ConfirmedBy    []observation       `json:"confirmed_by,omitempty"` // with Reverted
+	PaymentAddress string              `json:"payee"`
+	Amount         string              `json:"amount"`
+}
+
+// transactionResult is getTransaction's answer.
+type transactionResult struct {
+	Slot        uint64  `json:"slot"`
+	BlockTime   int64   `json:"blockTime"`
+	Transaction data    `json:"transaction"`
+	Meta        *txMeta `json:"meta"`
+}
+
+type txMeta struct {
+	Err  json.RawMessage `json:"err"`
+	Fee  uint64          `json:"fee"`
+	Pre  []tokenBalance  `json:"preTokenBalances"`
+	Post []tokenBalance  `json:"postTokenBalances"`
+}
+
+type tokenBalance struct {
+	AccountIndex int    `json:"accountIndex"`
+	Mint         string `json:"mint"`
+	Owner        string `json:"owner"`
+	Amount       struct {
+		Amount string `json:"amount"`
+	} `json:"uiTokenAmount"`
+}
+
+type blockResult struct {
+	Blockhash string `json:"blockhash"`
+}
+
+// evidence checks what a node shows of a finalized transaction, and returns
+// an error if it is not proof of what its status said.
+func (c *Chain) evidence(n *node, w chains.Watched, x wantedTx, txCall, blockCall *call) (evidence, error) {
+	var tx *transactionResult
+	if err := txCall.decode(&tx); err != nil {
+		return evidence{}, err
+	}
+	// The block's hash is for people; slot and signature already say which
+	// transaction it is, so a node without getBlock is good enough.
+	var block blockResult
+	if err := blockCall.decode(&block); err != nil {
+		block = blockResult{}
+	}
+	if tx == nil || tx.Meta == nil {
+		return evidence{}, fmt.Errorf("%w: %s names a status but not the transaction", chains.ErrUnknown, n.name)
+	}
+	stored := w.Txs[x.tx]
+	e := evidence{
+		Kind: chains.Paid, Node: n.name, Commitment: finalized, Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
+		Fee: tx.Meta.Fee, PaymentAddress: w.To, Amount: w.Amount.String(),
+	}
+	if !bytes.Equal(tx.Transaction.bytes, stored.Raw) {
+		return evidence{}, fmt.Errorf("%w: %s shows other bytes than were signed", chains.ErrUnknown, n.name)
+	}
+	if tx.Slot != x.status.Slot || isNull(tx.Meta.Err) == x.status.failed() {
+		return evidence{}, fmt.Errorf("%w: %s contradicts itself: status says slot %d error %s, transaction slot %d error %s", chains.ErrUnknown, n.name, x.status.Slot, x.status.Err, tx.Slot, tx.Meta.Err)
+	}
+	if err := e.readBytes(stored.Raw); err != nil {
+		return evidence{}, err
+	}
+	if e.Memo != w.IntentID {
+		return evidence{}, fmt.Errorf("the transaction's memo is %q, not the intent", e.Memo)
+	}
+	if x.status.failed() {
+		e.Kind, e.Error = chains.Reverted, x.status.Err
+		return e, nil
+	}
+	if err := c.checkDelta(&e, w, stored.Raw, tx.Meta); err != nil {
+		return evidence{}, err
+	}
+	return e, nil
+}
+
+// readBytes takes from our own bytes who pays the fee, the memo, and where the
+// transfer stands.
+func (e *evidence) readBytes(raw []byte) error {
+	message, err := decodeMessage(raw)
+	if err != nil {
+		return err
+	}
+	e.FeePayer = message.AccountKeys[0].String()
+	e.Instruction = -1
+	for i, ix := range message.Instructions {
+		program, err := message.Program(ix.ProgramIDIndex)
+		if err != nil {
+			return fmt.Errorf("stored bytes: %w", err)
+		}
+		switch {
+		case program == sol.MemoProgramID:
+			e.Memo = string(ix.Data)
+		case program == sol.TokenProgramID:
+			e.Instruction = i
+		}
+	}
+	if e.Instruction < 0 {
+		return fmt.Errorf("stored bytes hold no transfer")
+	}
+	return nil
+}
+
+func decodeMessage(raw []byte) (*sol.Message, error) {
+	tx, err := sol.TransactionFromDecoder(bin.NewBinDecoder(raw))
+	if err != nil {
+		return nil, fmt.Errorf("stored bytes: %w", err)
+	}
+	if len(tx.Message.AccountKeys) == 0 {
+		return nil, fmt.Errorf("stored bytes: no accounts")
+	}
+	return &tx.Message, nil
+}
+
+// checkDelta is rule S7: over all instructions, the payee's token account
+// gained exactly the amount, of this mint, and the payee owns it.
+func (c *Chain) checkDelta(e *evidence, w chains.Watched, raw []byte, meta *txMeta) error {
+	payee, err := sol.PublicKeyFromBase58(w.To)
+	if err != nil {
+		return fmt.Errorf("payee %q: %w", w.To, err)
+	}
+	ata, err := tokenAccount(payee, c.keys.mint)
+	if err != nil {
+		return err
+	}
+	message, err := decodeMessage(raw)
+	if err != nil {
+		return err
+	}
+	index := -1
+	for i, k := range message.AccountKeys {
+		if k == ata {
+			index = i
+		}
+	}
+	if index < 0 {
+		return fmt.Errorf("stored bytes do not name the payee's token account %s", ata)
+	}
+	e.Mint, e.PayeeAccount = c.cfg.Mint, ata.String()
+	e.BalanceBefore, e.BalanceAfter, err = delta(meta, index, e.Mint, w.To, w.Amount.String())
+	return err
+}
+
+// delta returns the balances of one account before and after, if they differ
+// by exactly the amount. An account that did not exist before had 0.
+func delta(meta *txMeta, index int, mint, owner, amount string) (before, after string, err error) {
+	find := func(list []tokenBalance) (string, bool, error) {
+		for _, b := range list {
+			if b.AccountIndex != index {
+				continue
+			}
+			if b.Mint != mint || b.Owner != owner {
+				return "", false, fmt.Errorf("the token account has mint %s and owner %s, want %s and %s", b.Mint, b.Owner, mint, owner)
+			}
+			return b.Amount.Amount, true, nil
+		}
+		return "0", false, nil
+	}
+	if before, _, err = find(meta.Pre); err != nil {
+		return "", "", err
+	}
+	after, there, err := find(meta.Post)
+	if err != nil {
+		return "", "", err
+	}
+	if !there {
+		return "", "", fmt.Errorf("the payee's token balance is not shown")
+	}
+	b, okB := new(big.Int).SetString(before, 10)
+	a, okA := new(big.Int).SetString(after, 10)
+	want, okW := new(big.Int).SetString(amount, 10)
+	if !okA || !okB || !okW || a.Sub(a, b).Cmp(want) != 0 {
+		return "", "", fmt.Errorf("the payee's balance went from %s to %s, want +%s", before, after, amount)
+	}
+	return before, after, nil
+}

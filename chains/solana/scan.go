@@ -1,0 +1,226 @@
+package solana
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
+)
+
+// Scan asks one node for the status of every signature, and only for what may
+// have ended it asks for more: the transaction itself for what is finalized,
+// the proof of death (from two nodes, if two are configured) for what is
+// absent past its end or finalized with an error.
+func (c *Chain) Scan(ctx context.Context, w []chains.Watched) ([]chains.Sighting, error) {
+	for _, p := range w {
+		if p.Slot.Kind != chains.SlotBlockhash || p.Slot.ExpiresHeight == 0 || len(p.Txs) == 0 {
+			return nil, fmt.Errorf("solana: scan %s: not a payment of this chain: slot kind %q, expires at height %d, %d transactions", p.IntentID, p.Slot.Kind, p.Slot.ExpiresHeight, len(p.Txs))
+		}
+	}
+	if len(w) == 0 {
+		return nil, nil
+	}
+	var out []chains.Sighting
+	err := c.any(ctx, func(ctx context.Context, n *node) error {
+		s, err := c.scan(ctx, n, w)
+		if err != nil {
+			return err
+		}
+		out = s
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	c.prove(ctx, w, out)
+	return out, nil
+}
+
+// status is getSignatureStatuses' view of one transaction. A nil *status is
+// absence.
+type status struct {
+	Slot               uint64          `json:"slot"`
+	Confirmations      *uint64         `json:"confirmations"`
+	Err                json.RawMessage `json:"err"`
+	ConfirmationStatus string          `json:"confirmationStatus"`
+}
+
+func (s *status) failed() bool { return !isNull(s.Err) }
+
+// final: nodes that don't name the level leave confirmations out when rooted.
+func (s *status) final() bool {
+	return s.ConfirmationStatus == finalized || (s.ConfirmationStatus == "" && s.Confirmations == nil)
+}
+
+// finding is what statuses alone say about a payment.
+type finding struct {
+	kind chains.SightingKind
+	tx   int // index in Watched.Txs of the transaction that says so
+}
+
+// judge reads the statuses of a payment's transactions. Paid, Reverted and
+// Dead are candidates yet: they need evidence. Processed is no sighting,
+// since its fork may die.
+func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
+	included, failed, open := -1, -1, false
+	for i, s := range statuses {
+		switch {
+		case s != nil && s.final() && !s.failed():
+			return finding{chains.Paid, i}
+		case s != nil && s.final():
+			failed = i
+		case s != nil && s.ConfirmationStatus == confirmed:
+			included, open = i, true
+		case s != nil:
+			open = true
+		default:
+			open = open || finalizedHeight <= expiresHeight
+		}
+	}
+	switch {
+	case included >= 0:
+		return finding{chains.Included, included}
+	case open:
+		return finding{kind: chains.Unseen}
+	case failed >= 0:
+		return finding{chains.Reverted, failed}
+	default:
+		return finding{kind: chains.Dead}
+	}
+}
+
+// scan makes the sightings as far as one node can tell. Reverted and Dead are
+// still unproven in its result.
+func (c *Chain) scan(ctx context.Context, n *node, w []chains.Watched) ([]chains.Sighting, error) {
+	height := newCall("getBlockHeight", at(finalized))
+	statuses, err := lookUp(ctx, n, w, height)
+	if err != nil {
+		return nil, err
+	}
+	var finalizedHeight uint64
+	if err := height.decode(&finalizedHeight); err != nil {
+		return nil, err
+	}
+	out := make([]chains.Sighting, len(w))
+	var wanted []wantedTx
+	for i, p := range w {
+		f := judge(statuses.of[i], finalizedHeight, p.Slot.ExpiresHeight)
+		out[i].Kind = f.kind
+		switch f.kind {
+		case chains.Paid, chains.Reverted:
+			wanted = append(wanted, wantedTx{payment: i, tx: f.tx, status: statuses.of[i][f.tx]})
+			fallthrough
+		case chains.Included:
+			out[i].TxHash = p.Txs[f.tx].Hash
+			out[i].BlockHeight = statuses.of[i][f.tx].Slot
+		}
+	}
+	c.examine(ctx, n, w, wanted, out)
+	return out, nil
+}
+
+// lookup is one reading of many statuses.
+type lookup struct {
+	of   [][]*status // per payment, per transaction
+	slot uint64      // oldest slot that an answer was given from
+}
+
+// lookUp asks for the status of every transaction with full history (S5),
+// together with other calls in the same batch.
+func lookUp(ctx context.Context, n *node, w []chains.Watched, others ...*call) (lookup, error) {
+	var signatures []string
+	for _, p := range w {
+		for _, tx := range p.Txs {
+			signatures = append(signatures, tx.Hash)
+		}
+	}
+	var calls []*call
+	for part := range slices.Chunk(signatures, maxSignatures) {
+		calls = append(calls, newCall("getSignatureStatuses", part, options{"searchTransactionHistory": true}))
+	}
+	if err := n.do(ctx, append(slices.Clone(others), calls...)...); err != nil {
+		return lookup{}, err
+	}
+	var all []*status
+	out := lookup{slot: ^uint64(0)}
+	for _, r := range calls {
+		var part withContext[[]*status]
+		if err := r.decode(&part); err != nil {
+			return lookup{}, err
+		}
+		if asked := len(r.params[0].([]string)); len(part.Value) != asked { //nolint:forcetypeassert // set above
+			return lookup{}, fmt.Errorf("%w: asked for %d statuses, got %d", chains.ErrUnknown, asked, len(part.Value))
+		}
+		all = append(all, part.Value...)
+		out.slot = min(out.slot, part.Context.Slot)
+	}
+	for _, p := range w {
+		out.of = append(out.of, all[:len(p.Txs)])
+		all = all[len(p.Txs):]
+	}
+	return out, nil
+}
+
+// wantedTx is a finalized transaction whose content decides.
+type wantedTx struct {
+	payment, tx int
+	status      *status
+}
+
+// examine fetches finalized transactions with their blocks and completes the
+// sightings. What cannot be read, or is not the payment, stays Included: the
+// transaction is there, and nothing final may be said about it.
+func (c *Chain) examine(ctx context.Context, n *node, w []chains.Watched, wanted []wantedTx, out []chains.Sighting) {
+	if len(wanted) == 0 {
+		return
+	}
+	blocks := map[uint64]*call{}
+	txs := make([]*call, len(wanted))
+	var calls []*call
+	for i, x := range wanted {
+		txs[i] = newCall("getTransaction", w[x.payment].Txs[x.tx].Hash, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
+		calls = append(calls, txs[i])
+		if blocks[x.status.Slot] == nil {
+			blocks[x.status.Slot] = newCall("getBlock", x.status.Slot, options{"commitment": finalized, "transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0})
+			calls = append(calls, blocks[x.status.Slot])
+		}
+	}
+	err := n.do(ctx, calls...)
+	for i, x := range wanted {
+		s := &out[x.payment]
+		kind := s.Kind
+		s.Kind = chains.Included
+		if err != nil {
+			s.Reason = err.Error()
+			continue
+		}
+		e, unread := c.evidence(n, w[x.payment], x, txs[i], blocks[x.status.Slot])
+		if unread != nil {
+			s.Reason = unread.Error()
+			continue
+		}
+		s.Kind = kind
+		s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
+		s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
+		s.LogIndex = e.Instruction
+		s.Sender, s.Fee = e.FeePayer, payment.Units(e.Fee)
+		if kind == chains.Reverted {
+			s.SlotDead = true // atomic: the fee was paid, nothing moved
+			s.Reason = transactionErrorText(x.status.Err)
+		}
+		s.Proof = mustJSON(e)
+	}
+}
+
+// mustJSON encodes values of this package, which cannot fail.
+func mustJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("solana: encode %T: %v", v, err))
+	}
+	return b
+}

@@ -1,0 +1,184 @@
+package solana
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	sol "github.com/gagliardetto/solana-go"
+	"github.com/gagliardetto/solana-go/programs/token"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
+)
+
+const (
+	maxTransaction = 1232 // bytes on the wire
+	maxMemo        = 128  // bytes; intent ids are 35
+)
+
+// errReuse: a blockhash slot is one signature, there is nothing to reuse.
+var errReuse = errors.New("order.reuse does not apply to Solana: two signed variants of a payment are two payments; sign a new attempt after the death proof of the last")
+
+// Sign makes one transaction that pays the order, with the blockhash of the
+// last Refresh: chains.ErrStale if that is too old. ValidFor is not used: the
+// blockhash decides how long the transaction can land.
+//
+// Sign cannot know of earlier attempts. The caller signs a new one only after
+// Scan reported Dead, or Reverted with SlotDead (S3).
+func (c *Chain) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
+	p, err := c.plan(o)
+	if err != nil {
+		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+	}
+	tx, err := sol.NewTransaction(instructions(p), p.blockhash, sol.TransactionPayer(p.lane))
+	if err != nil {
+		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+	}
+	if err := c.signAll(ctx, tx); err != nil {
+		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+	}
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+	}
+	if len(raw) > maxTransaction {
+		return chains.Signed{}, fmt.Errorf("solana: sign %s: transaction has %d bytes, at most %d", o.IntentID, len(raw), maxTransaction)
+	}
+	signature := tx.Signatures[0].String()
+	return chains.Signed{
+		Slot: chains.Slot{
+			Kind:          chains.SlotBlockhash,
+			Authority:     c.info.Treasury,
+			Nonce:         signature,
+			FromHeight:    p.contextSlot,
+			ExpiresHeight: p.lastValid,
+		},
+		Tx: chains.SignedTx{
+			Hash:     signature,
+			Raw:      raw,
+			Sender:   p.lane.String(),
+			GasLimit: uint64(p.unitLimit),
+			FeeCap:   payment.Units(p.price),
+			MaxFee:   payment.Units(feeLamports(len(tx.Signatures), p.price, p.unitLimit) + c.rent),
+		},
+	}, nil
+}
+
+// plan is an order with every address and figure that its bytes depend on.
+type plan struct {
+	lane, treasury, source, payee, payeeATA, mint sol.PublicKey
+	units                                         uint64
+	decimals                                      uint8
+	memo                                          string
+	unitLimit                                     uint32
+	price                                         uint64
+	blockhash                                     sol.Hash
+	contextSlot, lastValid                        uint64
+}
+
+func (c *Chain) plan(o chains.Order) (plan, error) {
+	if o.Reuse != nil {
+		return plan{}, errReuse
+	}
+	if o.IntentID == "" || len(o.IntentID) > maxMemo || !utf8.ValidString(o.IntentID) {
+		return plan{}, fmt.Errorf("intent id must be 1 to %d bytes of UTF-8: it is the memo", maxMemo)
+	}
+	if o.Seq < 1 {
+		return plan{}, fmt.Errorf("attempt number %d, they count from 1", o.Seq)
+	}
+	units, ok := o.Amount.Uint64()
+	if !ok || units == 0 {
+		return plan{}, fmt.Errorf("amount %s is not between 1 and 2^64-1 base units", o.Amount)
+	}
+	payee, err := sol.PublicKeyFromBase58(o.To)
+	if err != nil {
+		return plan{}, fmt.Errorf("payee %q: %w", o.To, err)
+	}
+	lane, err := sol.PublicKeyFromBase58(o.Lane.Address)
+	if err != nil {
+		return plan{}, fmt.Errorf("lane %q: %w", o.Lane.Address, err)
+	}
+	payeeATA, err := tokenAccount(payee, c.keys.mint)
+	if err != nil {
+		return plan{}, err
+	}
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	n := c.network.Load()
+	if n == nil {
+		return plan{}, fmt.Errorf("%w: never read", chains.ErrStale)
+	}
+	bound := time.Duration(c.cfg.MaxConditionsAgeMS) * time.Millisecond
+	if age := max(now.Sub(n.ObservedAt), time.Since(n.ObservedAt)); age > bound {
+		return plan{}, fmt.Errorf("%w: read %s ago, at most %s", chains.ErrStale, age.Round(time.Millisecond), bound)
+	}
+	return plan{
+		lane: lane, treasury: c.keys.treasury, source: c.keys.treasuryATA, payee: payee, payeeATA: payeeATA, mint: c.keys.mint,
+		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID, //nolint:gosec // validated: 0 to 18
+		unitLimit: c.cfg.ComputeUnitLimit, price: n.price,
+		blockhash: n.blockhash, contextSlot: n.contextSlot, lastValid: n.lastValid,
+	}, nil
+}
+
+// instructions is the whole payment; if one fails, none takes effect.
+func instructions(p plan) []sol.Instruction {
+	return []sol.Instruction{
+		unitLimitInstruction(p.unitLimit),
+		unitPriceInstruction(p.price),
+		createTokenAccount(p.lane, p.payeeATA, p.payee, p.mint),
+		token.NewTransferCheckedInstruction(p.units, p.decimals, p.source, p.mint, p.payeeATA, p.treasury, nil).Build(),
+		memoInstruction(p.memo, p.treasury),
+	}
+}
+
+// Compute budget instructions 2 (limit, u32) and 3 (price, u64).
+func unitLimitInstruction(limit uint32) sol.Instruction {
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{2}, limit))
+}
+
+func unitPriceInstruction(price uint64) sol.Instruction {
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint64([]byte{3}, price))
+}
+
+// createTokenAccount is CreateIdempotent (instruction 1), which solana-go
+// lacks: Create fails if the account exists.
+func createTokenAccount(payer, ata, owner, mint sol.PublicKey) sol.Instruction {
+	return sol.NewInstruction(sol.SPLAssociatedTokenAccountProgramID, sol.AccountMetaSlice{
+		sol.Meta(payer).WRITE().SIGNER(), sol.Meta(ata).WRITE(), sol.Meta(owner), sol.Meta(mint),
+		sol.Meta(sol.SystemProgramID), sol.Meta(sol.TokenProgramID),
+	}, []byte{1})
+}
+
+// memoInstruction carries the text as it is: the library's builder prepends a
+// length byte. The treasury signs it, so nobody else can write it.
+func memoInstruction(text string, signer sol.PublicKey) sol.Instruction {
+	return sol.NewInstruction(sol.MemoProgramID, sol.AccountMetaSlice{sol.Meta(signer).SIGNER()}, []byte(text))
+}
+
+// signAll has every required signer sign the message, and checks each
+// signature: a wrong one would be a transaction that never lands.
+func (c *Chain) signAll(ctx context.Context, tx *sol.Transaction) error {
+	message, err := tx.Message.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	tx.Signatures = nil
+	for _, key := range tx.Message.Signers() {
+		b, err := c.signer.Sign(ctx, key.String(), message)
+		if err != nil {
+			return fmt.Errorf("signer %s: %w", key, err)
+		}
+		if len(b) != ed25519.SignatureSize || !ed25519.Verify(key[:], message, b) {
+			return fmt.Errorf("signer %s returned an invalid signature", key)
+		}
+		tx.Signatures = append(tx.Signatures, sol.SignatureFromBytes(b))
+	}
+	return nil
+}

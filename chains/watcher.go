@@ -1,0 +1,225 @@
+package chains
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+)
+
+// Bounds of one watcher.
+const (
+	scanChunk     = 500              // payments per Scan call
+	resendWorkers = 8                // concurrent Sends
+	tickTimeout   = 30 * time.Second // for one look at everything
+)
+
+// Progress is a change that the watcher saw and that is not final.
+type Progress struct {
+	Watched  Watched
+	Sighting Sighting // Included, or Unseen again after a reorg
+}
+
+// WatcherHooks are told what the watcher learns. They run on its goroutine,
+// one at a time. A failed Progressed is repeated on the next tick.
+type WatcherHooks struct {
+	Observed   func(context.Context, Conditions)
+	Progressed func(context.Context, []Progress) error
+}
+
+// Watcher looks after all payments of one chain that wait in this process: it
+// refreshes the chain's Conditions, scans for outcomes in batches, and sends
+// the stored bytes of unseen payments again. What it does can be repeated and
+// interrupted anywhere; several watchers may serve the same payment.
+type Watcher struct {
+	chain Chain
+	hooks WatcherHooks
+	log   *zap.Logger
+
+	mu      sync.Mutex
+	waiting map[string]*wait // by slot id
+}
+
+type wait struct {
+	watched  Watched
+	last     SightingKind // what Progressed was told
+	lastSent time.Time
+	done     []chan Sighting // one per caller: a retried activity may overlap its zombie
+}
+
+// NewWatcher returns a watcher that works while Run does.
+func NewWatcher(c Chain, hooks WatcherHooks, log *zap.Logger) *Watcher {
+	return &Watcher{chain: c, hooks: hooks, log: log.With(zap.String("chain", string(c.Info().Name))),
+		waiting: map[string]*wait{}}
+}
+
+// Await blocks until the payment has a final sighting or ctx ends. sentAt is
+// when its bytes were last handed to the network.
+func (w *Watcher) Await(ctx context.Context, p Watched, sentAt time.Time) (Sighting, error) {
+	done := make(chan Sighting, 1)
+	w.mu.Lock()
+	x, ok := w.waiting[p.SlotID]
+	if !ok {
+		x = &wait{watched: p, last: Unseen, lastSent: sentAt}
+		w.waiting[p.SlotID] = x
+	}
+	x.watched.Txs = p.Txs
+	x.done = append(x.done, done)
+	w.mu.Unlock()
+	defer w.leave(p.SlotID, done)
+
+	select {
+	case s := <-done:
+		return s, nil
+	case <-ctx.Done():
+		return Sighting{}, ctx.Err()
+	}
+}
+
+func (w *Watcher) leave(slotID string, done chan Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x, ok := w.waiting[slotID]
+	if !ok {
+		return
+	}
+	x.done = slices.DeleteFunc(x.done, func(c chan Sighting) bool { return c == done })
+	if len(x.done) == 0 {
+		delete(w.waiting, slotID)
+	}
+}
+
+// Waiting is the number of payments being watched.
+func (w *Watcher) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)
+}
+
+// Run watches until ctx ends. A failed look changes nothing and is repeated.
+func (w *Watcher) Run(ctx context.Context) {
+	ticker := time.NewTicker(w.chain.Info().PollInterval)
+	defer ticker.Stop()
+	for {
+		w.tick(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *Watcher) tick(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
+	defer cancel()
+	if err := w.chain.Refresh(ctx); err != nil {
+		w.log.Warn("chain not observed", zap.Error(err))
+	} else if c, ok := w.chain.Conditions(); ok && w.hooks.Observed != nil {
+		w.hooks.Observed(ctx, c)
+	}
+	for chunk := range slices.Chunk(w.snapshot(), scanChunk) {
+		watched := make([]Watched, len(chunk))
+		for i, x := range chunk {
+			watched[i] = x.watched
+		}
+		sightings, err := w.chain.Scan(ctx, watched)
+		if err != nil {
+			w.log.Warn("scan without answer", zap.Int("payments", len(watched)), zap.Error(err))
+			continue
+		}
+		w.apply(ctx, chunk, sightings)
+	}
+}
+
+// snapshot copies the waits in a stable order, so that hooks see payments in
+// the same order on every worker and locks are taken in one order.
+func (w *Watcher) snapshot() []wait {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]wait, 0, len(w.waiting))
+	for _, x := range w.waiting {
+		all = append(all, *x)
+	}
+	slices.SortFunc(all, func(a, b wait) int {
+		if a.watched.IntentID < b.watched.IntentID {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func (w *Watcher) apply(ctx context.Context, waits []wait, sightings []Sighting) {
+	var progress []Progress
+	var resend []Watched
+	now := time.Now()
+	for i, s := range sightings {
+		x := waits[i]
+		switch {
+		case s.Kind.Final():
+			w.finish(x.watched.SlotID, s)
+		case s.Kind != x.last:
+			progress = append(progress, Progress{Watched: x.watched, Sighting: s})
+		}
+		if s.Kind == Unseen && now.Sub(x.lastSent) >= w.chain.Info().ResendAfter {
+			resend = append(resend, x.watched)
+		}
+	}
+	if len(progress) > 0 && w.hooks.Progressed != nil {
+		if err := w.hooks.Progressed(ctx, progress); err != nil {
+			w.log.Warn("progress not recorded", zap.Int("payments", len(progress)), zap.Error(err))
+		} else {
+			w.remember(progress)
+		}
+	}
+	w.resend(ctx, resend)
+}
+
+func (w *Watcher) finish(slotID string, s Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x, ok := w.waiting[slotID]; ok {
+		for _, done := range x.done {
+			done <- s // buffered; each channel gets exactly one sighting
+		}
+		delete(w.waiting, slotID)
+	}
+}
+
+func (w *Watcher) remember(progress []Progress) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range progress {
+		if x, ok := w.waiting[p.Watched.SlotID]; ok {
+			x.last = p.Sighting.Kind
+		}
+	}
+}
+
+// resend hands the newest stored bytes of each payment to the network again.
+// Nodes drop what they accepted, so this goes on until the chain shows it.
+func (w *Watcher) resend(ctx context.Context, ps []Watched) {
+	var g errgroup.Group
+	g.SetLimit(resendWorkers)
+	for _, p := range ps {
+		if len(p.Txs) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			v := w.chain.Send(ctx, p.Txs[len(p.Txs)-1])
+			w.log.Info("sent again", zap.String("intent", p.IntentID), zap.String("tx", p.Txs[len(p.Txs)-1].Hash),
+				zap.String("acceptance", string(v.Acceptance)), zap.String("class", v.Class), zap.String("detail", v.Detail))
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if x, ok := w.waiting[p.SlotID]; ok {
+				x.lastSent = time.Now()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // Send has no error: its verdict is logged
+}

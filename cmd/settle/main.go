@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/settlehq/settle/config"
+)
+
+// Exit codes: 1 the command failed, 2 the settings or arguments are wrong.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx))
+}
+
+func run(ctx context.Context) int {
+	root := &cobra.Command{
+		Use:           "settle",
+		Short:         "Durable stablecoin payments: paid exactly once, whatever crashes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), paymentsCommand(),
+		merchantsCommand(), keysCommand(), webhooksCommand(), booksCommand())
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		for _, f := range faults {
+			fmt.Fprintln(os.Stderr, f.Error())
+		}
+		return exitUsage
+	}
+	fmt.Fprintln(os.Stderr, "settle:", err)
+	return exitFailed
+}

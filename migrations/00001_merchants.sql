@@ -1,0 +1,46 @@
+-- +goose Up
+
+-- Guard functions shared by all tables: a table that is append-only says so once.
+-- +goose StatementBegin
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = '23001';
+END $$;
+-- +goose StatementEnd
+
+CREATE TABLE merchants (
+  id           text PRIMARY KEY CHECK (id LIKE 'mer\_%'),
+  name         text NOT NULL,
+  review_above numeric(78,0),                 -- base units; NULL: never by amount
+  max_amount   numeric(78,0),                 -- base units; NULL: no limit
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- A key is stored as HMAC-SHA-256(pepper, secret); id is its public prefix.
+CREATE TABLE api_keys (
+  id           text PRIMARY KEY,              -- the 8 characters after sk_test_ / sk_live_
+  merchant_id  text NOT NULL REFERENCES merchants,
+  mode         text NOT NULL CHECK (mode IN ('test', 'live')),
+  pepper_id    text NOT NULL,
+  hash         bytea NOT NULL CHECK (length(hash) = 32),
+  scopes       text[] NOT NULL,
+  name         text NOT NULL DEFAULT '',
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  expires_at   timestamptz,
+  revoked_at   timestamptz,
+  last_used_at timestamptz
+);
+CREATE INDEX api_keys_merchant ON api_keys (merchant_id);
+
+-- Addresses nobody may pay, on one chain or ('*') on all.
+CREATE TABLE blocked_addresses (
+  chain      text NOT NULL,
+  address    text NOT NULL,
+  reason     text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (address, chain)
+);
+
+-- +goose Down
+DROP TABLE blocked_addresses, api_keys, merchants;
+DROP FUNCTION refuse_change;

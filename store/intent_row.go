@@ -1,0 +1,51 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store/db"
+)
+
+// intentOf reads a row. An error means that the row was written by something
+// else than this package.
+func intentOf(r db.PaymentIntent) (payment.Intent, error) {
+	asset, ok := payment.AssetByCode(r.Asset)
+	if !ok {
+		return payment.Intent{}, fmt.Errorf("intent %s: unknown asset %q", r.ID, r.Asset)
+	}
+	i := payment.Intent{
+		ID: r.ID, MerchantID: r.MerchantID, Mode: payment.Mode(r.Mode), Asset: asset, Amount: r.Amount,
+		Priority: payment.Priority(r.Priority), MaxFee: r.MaxFee, Deadline: r.Deadline, Reference: r.Reference,
+		Status: payment.Status(r.Status), Substatus: payment.Substatus(r.Substatus),
+		ReviewReason: payment.ReviewReason(r.ReviewReason), ReviewDetail: r.ReviewDetail, Approved: r.Approved,
+		Chain: payment.Chain(r.Chain), Address: r.Address, TxHash: r.TxHash,
+		HoldID: r.HoldID, RequestID: r.RequestID, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if err := json.Unmarshal(r.Destinations, &i.Destinations); err != nil {
+		return payment.Intent{}, fmt.Errorf("intent %s: destinations: %w", r.ID, err)
+	}
+	if err := json.Unmarshal(r.Metadata, &i.Metadata); err != nil {
+		return payment.Intent{}, fmt.Errorf("intent %s: metadata: %w", r.ID, err)
+	}
+	if r.FailureCode != "" {
+		i.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
+	}
+	return i, nil
+}
+
+func intentsOf(rows []db.PaymentIntent) ([]payment.Intent, error) {
+	intents := make([]payment.Intent, len(rows))
+	for n, r := range rows {
+		i, err := intentOf(r)
+		if err != nil {
+			return nil, err
+		}
+		intents[n] = i
+	}
+	return intents, nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

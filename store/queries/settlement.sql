@@ -1,0 +1,90 @@
+-- name: InsertAttempt :one
+INSERT INTO attempts (id, intent_id, seq, chain, address, route)
+SELECT @id, @intent_id, coalesce(max(a.seq), 0) + 1, @chain, @address, @route FROM attempts a WHERE a.intent_id = @intent_id
+RETURNING *;
+
+-- name: LiveSlot :one
+SELECT * FROM slots WHERE intent_id = $1 AND state = 'live';
+
+-- name: SlotTransactions :many
+-- Every transaction ever signed for a slot, oldest first, with what a finalized block says of it.
+SELECT t.id, t.hash, t.raw, t.sender, t.nonce, t.send_intent_at, t.last_sent_at, r.succeeded
+FROM transaction_attempts ta
+JOIN transactions t ON t.id = ta.transaction_id
+LEFT JOIN transaction_results r ON r.transaction_id = t.id
+WHERE ta.slot_id = $1
+ORDER BY t.created_at, t.id;
+
+-- name: TakeNonce :one
+-- Picks the lane with room that fewest others hold right now and moves its
+-- nonce. SKIP LOCKED spreads concurrent reservations over the lanes.
+UPDATE lanes SET next_nonce = next_nonce + 1, updated_at = clock_timestamp()
+WHERE (chain, address) = (
+  SELECT l.chain, l.address FROM lanes l
+  WHERE l.chain = $1 AND l.state = 'active'
+    AND (SELECT count(*) FROM lane_nonces n WHERE n.chain = l.chain AND n.lane = l.address AND n.included_at IS NULL) < l.max_in_flight
+  ORDER BY l.updated_at
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED)
+RETURNING address, (next_nonce - 1)::bigint AS nonce;
+
+-- name: InsertLaneNonce :exec
+INSERT INTO lane_nonces (chain, lane, nonce, purpose) VALUES ($1, $2, $3, $4);
+
+-- name: InsertSlot :exec
+INSERT INTO slots (id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization")
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: InsertTransaction :exec
+INSERT INTO transactions (id, chain, hash, raw, sender, nonce, gas_limit, fee_cap, tip_cap, max_fee)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: LinkTransaction :exec
+INSERT INTO transaction_attempts (transaction_id, attempt_id, slot_id) VALUES ($1, $2, $3);
+
+-- name: MarkSending :exec
+-- Committed before the first byte leaves: afterwards NULL really means "never left us".
+UPDATE transactions SET send_intent_at = coalesce(send_intent_at, clock_timestamp()), last_sent_at = clock_timestamp()
+WHERE id = ANY (@ids::text[]);
+
+-- name: MarkLanesIncluded :exec
+UPDATE lane_nonces n SET included_at = clock_timestamp()
+FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
+WHERE ta.slot_id = ANY (@slot_ids::text[]) AND n.chain = t.chain AND n.lane = t.sender AND n.nonce = t.nonce AND n.included_at IS NULL;
+
+-- name: InsertOutcome :exec
+INSERT INTO outcomes (slot_id, intent_id, result, chain, tx_hash, block_hash, block_height, log_index, amount, address, fee, fee_payer, proof, effective_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- name: Outcome :one
+SELECT * FROM outcomes WHERE slot_id = $1;
+
+-- name: CloseSlot :exec
+UPDATE slots SET state = $2, closed_at = clock_timestamp() WHERE id = $1 AND state = 'live';
+
+-- name: InsertTransactionResult :execrows
+INSERT INTO transaction_results (transaction_id, succeeded, reason, block_hash, block_height, fee, effective_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (transaction_id) DO NOTHING;
+
+-- name: TransactionByHash :one
+SELECT id, sender FROM transactions WHERE chain = $1 AND hash = $2;
+
+-- name: CommittedOnChain :one
+-- What live slots may still take out of a chain's treasury, base units.
+SELECT coalesce(sum(p.amount), 0)::numeric AS committed
+FROM slots s JOIN payment_intents p ON p.id = s.intent_id
+WHERE s.chain = $1 AND s.state = 'live';
+
+-- name: OpenAttempt :one
+-- The newest attempt, unless its slot is dead: then a new route is due.
+SELECT * FROM attempts a
+WHERE a.intent_id = $1 AND NOT EXISTS (SELECT 1 FROM slots s WHERE s.attempt_id = a.id AND s.state = 'dead')
+ORDER BY a.seq DESC LIMIT 1;
+
+-- name: CountDeadSlots :one
+SELECT count(*) FROM slots WHERE intent_id = $1 AND state = 'dead';
+
+-- name: PickLane :one
+-- For chains without lane nonces: any active lane may pay the fee.
+SELECT address FROM lanes WHERE chain = $1 AND state = 'active' ORDER BY random() LIMIT 1;

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store/db"
+)
+
+// Intent reads an intent whoever it belongs to. ErrNotFound if there is none.
+func (s *Store) Intent(ctx context.Context, id string) (payment.Intent, error) {
+	row, err := s.queries.GetIntent(ctx, id)
+	if err != nil {
+		return payment.Intent{}, fmt.Errorf("intent %s: %w", id, err)
+	}
+	return intentOf(row)
+}
+
+// MerchantIntent reads an intent of the merchant in the mode. An intent of
+// anybody else is ErrNotFound, as if it did not exist.
+func (s *Store) MerchantIntent(ctx context.Context, merchantID string, mode payment.Mode, id string) (payment.Intent, error) {
+	row, err := s.queries.GetMerchantIntent(ctx, db.GetMerchantIntentParams{ID: id, MerchantID: merchantID, Mode: string(mode)})
+	if err != nil {
+		return payment.Intent{}, fmt.Errorf("intent %s: %w", id, err)
+	}
+	return intentOf(row)
+}
+
+// ListFilter chooses intents. MerchantID and Mode are required; every other
+// field that is left zero does not restrict.
+type ListFilter struct {
+	MerchantID    string
+	Mode          payment.Mode
+	Statuses      []payment.Status
+	Chain         payment.Chain
+	Reference     string
+	CreatedAfter  *time.Time // at this time or later
+	CreatedBefore *time.Time // earlier than this time
+}
+
+// Cursor is the place of an intent in a list: the list goes on behind it.
+type Cursor struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// ListIntents returns at most limit intents, newest first, that come after the
+// cursor (nil: from the newest on); more reports whether others follow. An
+// intent keeps its place for ever.
+func (s *Store) ListIntents(ctx context.Context, f ListFilter, after *Cursor, limit int) (intents []payment.Intent, more bool, err error) {
+	p := db.ListIntentsParams{
+		MerchantID: f.MerchantID, Mode: string(f.Mode),
+		CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
+		Chain: given(string(f.Chain)), Reference: given(f.Reference), MaxRows: int32(limit) + 1,
+	}
+	for _, status := range f.Statuses {
+		p.Statuses = append(p.Statuses, string(status))
+	}
+	if after != nil {
+		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
+	}
+	rows, err := s.queries.ListIntents(ctx, p)
+	if err != nil {
+		return nil, false, fmt.Errorf("list intents: %w", err)
+	}
+	if more = len(rows) > limit; more {
+		rows = rows[:limit]
+	}
+	intents, err = intentsOf(rows)
+	return intents, more, err
+}
+
+func given(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// EventRow is an event of an intent. Body is the stored rendering of
+// payment.Event, which webhooks sign.
+type EventRow struct {
+	ID        string
+	Sequence  int64
+	Type      string
+	Body      []byte
+	CreatedAt time.Time
+}
+
+// IntentEvents returns at most limit events of the merchant's intent with a
+// sequence above afterSequence, in order. An intent of anybody else has none.
+func (s *Store) IntentEvents(ctx context.Context, merchantID string, mode payment.Mode, intentID string, afterSequence int64, limit int) ([]EventRow, error) {
+	rows, err := s.queries.ListIntentEvents(ctx, db.ListIntentEventsParams{
+		IntentID: &intentID, MerchantID: merchantID, Mode: string(mode), AfterSequence: afterSequence, MaxRows: int32(limit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("events of intent %s: %w", intentID, err)
+	}
+	events := make([]EventRow, len(rows))
+	for n, r := range rows {
+		events[n] = EventRow(r)
+	}
+	return events, nil
+}

@@ -1,0 +1,82 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/settlehq/settle/activities"
+	"github.com/settlehq/settle/workflows"
+)
+
+// Options of one worker process.
+type Options struct {
+	TaskQueue string
+	// Activities is how many steps may run in this process at once. A payment
+	// that waits for its chain counts; more wait in Temporal for a free worker.
+	Activities int
+	// LocalActivities and WorkflowTasks bound the short database steps.
+	LocalActivities, WorkflowTasks int
+	// Pollers asks the task queue this many times at once, for each kind of task.
+	Pollers int
+	// StopTimeout is how long running steps may finish after a stop.
+	StopTimeout time.Duration
+}
+
+// Run serves the task queue until ctx ends, then lets running steps finish.
+func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Options) error {
+	w := sdk.New(c, o.TaskQueue, sdk.Options{
+		MaxConcurrentActivityExecutionSize:      o.Activities,
+		MaxConcurrentLocalActivityExecutionSize: o.LocalActivities,
+		MaxConcurrentWorkflowTaskExecutionSize:  o.WorkflowTasks,
+		MaxConcurrentWorkflowTaskPollers:        o.Pollers,
+		MaxConcurrentActivityTaskPollers:        o.Pollers,
+		WorkerStopTimeout:                       o.StopTimeout,
+	})
+	Register(w, steps)
+
+	// The watchers outlive the activities that wait on them by one stop.
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watchers sync.WaitGroup
+	for _, d := range steps.Desks {
+		watchers.Go(func() { d.Watcher.Run(watching) })
+	}
+	defer watchers.Wait()
+	defer stopWatching()
+
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("worker on task queue %q: %w", o.TaskQueue, err)
+	}
+	<-ctx.Done()
+	w.Stop()
+	return nil
+}
+
+// Registry is what a worker and a replayer have in common.
+type Registry interface {
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+}
+
+// RegisterWorkflows names the workflows.
+func RegisterWorkflows(r Registry) {
+	r.RegisterWorkflowWithOptions(workflows.Payment, workflow.RegisterOptions{Name: workflows.PaymentWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.WebhookDelivery, workflow.RegisterOptions{Name: workflows.DeliveryWorkflow})
+}
+
+// Register names the workflows and the steps.
+func Register(w sdk.Registry, steps *activities.Steps) {
+	RegisterWorkflows(w)
+	for name, step := range map[string]any{
+		"Screen": steps.Screen, "SelectRoute": steps.SelectRoute, "ReserveNonce": steps.ReserveNonce, "Broadcast": steps.Broadcast,
+		"AwaitConfirmation": steps.AwaitConfirmation, "Settle": steps.Settle, "Review": steps.Review,
+		"DeliverWebhook": steps.DeliverWebhook, "RetryWebhook": steps.RetryWebhook,
+	} {
+		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
+	}
+}

@@ -1,0 +1,75 @@
+package workflows
+
+import (
+	"fmt"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/settlehq/settle/payment"
+)
+
+// Names that clients and operators use.
+const (
+	PaymentWorkflow  = "Payment"         // workflow type; its id is the intent's id
+	DeliveryWorkflow = "WebhookDelivery" // workflow type; retries one delivery
+	ReviewSignal     = "review"          // payload: payment.Review
+	StateQuery       = "state"           // answer: activities.State
+)
+
+// Search attributes, registered in the namespace.
+var (
+	StatusKey   = temporal.NewSearchAttributeKeyKeyword("PaymentStatus")
+	ChainKey    = temporal.NewSearchAttributeKeyKeyword("PaymentChain")
+	MerchantKey = temporal.NewSearchAttributeKeyKeyword("MerchantId")
+	AmountKey   = temporal.NewSearchAttributeKeyInt64("AmountUnits") // base units; amounts above int64 are left out
+)
+
+// PaymentInput starts a Payment. Everything else is read from the database.
+type PaymentInput struct {
+	IntentID string `json:"intent_id"`
+}
+
+// StartOptions starts the workflow of an intent: the id is the intent's, so a
+// second start finds the first, running or closed. The database guards the
+// payment all the same, since Temporal forgets ids after retention.
+func StartOptions(i payment.Intent, taskQueue string) client.StartWorkflowOptions {
+	amount := i.Amount.Decimal(i.Asset.Decimals) + " " + i.Asset.Code
+	attrs := []temporal.SearchAttributeUpdate{
+		StatusKey.ValueSet(string(payment.Created)),
+		MerchantKey.ValueSet(i.MerchantID),
+	}
+	if units, ok := i.Amount.Uint64(); ok && units <= 1<<63-1 {
+		attrs = append(attrs, AmountKey.ValueSet(int64(units)))
+	}
+	return client.StartWorkflowOptions{
+		ID:                       i.ID,
+		TaskQueue:                taskQueue,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(attrs...),
+		Memo:                     map[string]any{"amount": amount, "merchant": i.MerchantID, "reference": i.Reference, "request_id": i.RequestID},
+		StaticSummary:            short(fmt.Sprintf("%s to %s", amount, payee(i)), 200),
+		StaticDetails: fmt.Sprintf("Payment intent `%s` of merchant `%s`, request `%s`.\n\nIn manual_review, decide with\n\n    temporal workflow signal --workflow-id %s --name %s --input '{\"action\":\"approve\",\"actor\":\"you@example.com\",\"reason\":\"...\"}'",
+			i.ID, i.MerchantID, i.RequestID, i.ID, ReviewSignal),
+	}
+}
+
+func payee(i payment.Intent) string {
+	text := ""
+	for n, d := range i.Destinations {
+		if n > 0 {
+			text += " or "
+		}
+		text += fmt.Sprintf("%s on %s", d.Address, d.Chain)
+	}
+	return text
+}
+
+func short(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n]
+}

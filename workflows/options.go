@@ -1,0 +1,57 @@
+package workflows
+
+import (
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// The one table of activity options. Nothing has a maximum of attempts: an
+// unknown outcome is retried for ever, and what a person must see is a status
+// of the intent, not a failed workflow.
+var (
+	// database: short transactions, run inside the workflow task.
+	database = workflow.LocalActivityOptions{
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 365 * 24 * time.Hour,
+		RetryPolicy:            backoff(100*time.Millisecond, 15*time.Second),
+	}
+	// sending: one RPC call with its own timeout. A dead worker is noticed after 20 s.
+	sending = workflow.ActivityOptions{
+		StartToCloseTimeout: 20 * time.Second,
+		RetryPolicy:         backoff(500*time.Millisecond, 30*time.Second),
+	}
+	// waiting: as long as the chain takes. A dead worker is noticed by its
+	// missing heartbeat.
+	waiting = workflow.ActivityOptions{
+		StartToCloseTimeout: 365 * 24 * time.Hour,
+		HeartbeatTimeout:    20 * time.Second,
+		RetryPolicy:         backoff(500*time.Millisecond, 30*time.Second),
+	}
+	// delivering: first attempts at the webhooks of one intent, 15 s each.
+	delivering = workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		RetryPolicy:         backoff(time.Second, time.Minute),
+	}
+	// redelivering: the activity itself names each delay (NextRetryDelay) and
+	// ends when the schedule does.
+	redelivering = workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		RetryPolicy:         backoff(5*time.Second, 24*time.Hour),
+	}
+)
+
+func backoff(first, most time.Duration) *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: most}
+}
+
+// deliveryOptions lets a delivery outlive the payment that started it.
+func deliveryOptions(id string) workflow.ChildWorkflowOptions {
+	return workflow.ChildWorkflowOptions{
+		WorkflowID:            id,
+		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	}
+}
