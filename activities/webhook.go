@@ -2,9 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/telemetry"
 	"github.com/settlehq/settle/webhooks"
 )
 
@@ -18,14 +21,17 @@ type (
 // DeliverWebhook makes the first attempt at every delivery of the intent that
 // is due, and returns those that must be tried again later.
 func (s *Steps) DeliverWebhook(ctx context.Context, in Ref) (Deliveries, error) {
-	return s.Deliverer.DeliverPending(ctx, in.IntentID)
+	return s.Deliverer.DeliverPending(telemetry.WithLogger(ctx, s.Log), in.IntentID)
 }
 
 // RetryWebhook makes one further attempt. While the schedule of attempts goes
 // on it fails with the delay until the next one, which makes Temporal's retry
 // policy the retry queue.
 func (s *Steps) RetryWebhook(ctx context.Context, ref DeliveryRef) (DeliveryResult, error) {
-	r, err := s.Deliverer.DeliverOne(ctx, ref.EventID, ref.EndpointID)
+	r, err := s.Deliverer.DeliverOne(telemetry.WithLogger(ctx, s.Log), ref.EventID, ref.EndpointID)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, temporal.NewNonRetryableApplicationError("no such delivery", "NotFound", err)
+	}
 	if err != nil || r.Done {
 		return r, err
 	}

@@ -51,15 +51,16 @@ type keyring struct {
 	store   *store.Store
 	peppers config.Keyring
 	now     func() time.Time
+	note    func(ctx context.Context, keyID string) error // see Deps.KeyUsed; may be nil
 
 	mu      sync.Mutex
-	entries map[string]keyEntry
-	used    map[string]time.Time // when last_used_at was written last, by this process
+	entries map[string]*keyEntry
 }
 
 type keyEntry struct {
 	principal
-	until time.Time
+	until time.Time // of the cache
+	noted time.Time // when its use was noted last
 }
 
 // authenticate is a huma middleware. Operations name their scope in Security;
@@ -114,7 +115,29 @@ func (k *keyring) find(ctx context.Context, header string) (principal, error) {
 	if !valid {
 		return principal{}, fail(APIKeyInvalid, "")
 	}
+	k.noteUse(ctx, key.id, now)
 	return p, nil
+}
+
+// noteUse has a key's use noted now and then, off the request's path.
+func (k *keyring) noteUse(ctx context.Context, id string, now time.Time) {
+	k.mu.Lock()
+	e := k.entries[id]
+	due := k.note != nil && e != nil && now.Sub(e.noted) >= usedEvery
+	if due {
+		e.noted = now
+	}
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		if err := k.note(ctx, id); err != nil {
+			telemetry.Logger(ctx).Warn("use of an API key not noted", zap.String("key_id", id), zap.Error(err))
+		}
+	}()
 }
 
 // load reads what is stored of a key. Only what exists is cached, so that
@@ -122,9 +145,9 @@ func (k *keyring) find(ctx context.Context, header string) (principal, error) {
 func (k *keyring) load(ctx context.Context, id string) (principal, error) {
 	now := k.now()
 	k.mu.Lock()
-	e, ok := k.entries[id]
+	e := k.entries[id]
 	k.mu.Unlock()
-	if ok && now.Before(e.until) {
+	if e != nil && now.Before(e.until) {
 		return e.principal, nil
 	}
 	row, err := k.store.APIKey(ctx, id)
@@ -141,6 +164,10 @@ func (k *keyring) load(ctx context.Context, id string) (principal, error) {
 	if len(k.entries) >= keyMax {
 		clear(k.entries)
 	}
-	k.entries[id] = keyEntry{p, now.Add(keyTTL)}
+	fresh := &keyEntry{principal: p, until: now.Add(keyTTL)}
+	if e != nil {
+		fresh.noted = e.noted
+	}
+	k.entries[id] = fresh
 	return p, nil
 }

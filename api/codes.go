@@ -28,7 +28,6 @@ const (
 	NotFound             Code = "not_found"
 	RouteNotFound        Code = "route_not_found"
 	MethodNotAllowed     Code = "method_not_allowed"
-	NotAcceptable        Code = "not_acceptable"
 	RequestTimeout       Code = "request_timeout"
 	RequestTooLarge      Code = "request_too_large"
 	UnsupportedMediaType Code = "unsupported_media_type"
@@ -97,7 +96,6 @@ var codes = []CodeInfo{
 	{NotFound, 404, "There is no such object", "Check the id and the mode of the key: test keys see only test objects, live keys only live ones."},
 	{RouteNotFound, 404, "There is no such route", "See /docs for the routes."},
 	{MethodNotAllowed, 405, "The route does not know this method", "The Allow header lists those that it knows."},
-	{NotAcceptable, 406, "No representation fits the Accept header", "Accept application/json."},
 	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
 
 	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},

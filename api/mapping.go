@@ -79,12 +79,13 @@ func unavailable(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	switch state := store.SQLState(err); {
-	case len(state) != 5:
+	state := store.SQLState(err)
+	if len(state) != 5 {
 		return false
-	case state[:2] == "08", state[:2] == "53", state[:2] == "57": // connection, resources, operator intervention
-		return true
-	default:
-		return state == "40001" || state == "40P01" || state == "55P03" // still contended after the retries
 	}
+	switch state[:2] {
+	case "08", "28", "3D", "53", "57": // connection, login, no database, resources, operator intervention
+		return true
+	}
+	return state == "40001" || state == "40P01" || state == "55P03" // still contended after the retries
 }

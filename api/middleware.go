@@ -38,18 +38,19 @@ func (s *Server) observe(c *gin.Context) {
 	h.Set("X-Content-Type-Options", "nosniff")
 
 	defer func() {
-		if r := recover(); r != nil {
+		r := recover()
+		if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it the same way
+			panic(r)
+		}
+		if r != nil {
 			s.recovered(c, r)
 		}
-		logRequest(c, ctx, began)
+		logRequest(ctx, c, began)
 	}()
 	c.Next()
 }
 
 func (s *Server) recovered(c *gin.Context, r any) {
-	if r == http.ErrAbortHandler {
-		return
-	}
 	telemetry.Add(c.Request.Context(), zap.String("panic", fmt.Sprint(r)), zap.ByteString("stack", debug.Stack()))
 	if !c.Writer.Written() {
 		s.reject(c, fail(InternalError, ""))
@@ -57,7 +58,7 @@ func (s *Server) recovered(c *gin.Context, r any) {
 }
 
 // logRequest writes the one wide line of a request.
-func logRequest(c *gin.Context, ctx context.Context, began time.Time) {
+func logRequest(ctx context.Context, c *gin.Context, began time.Time) {
 	status := c.Writer.Status()
 	fields := append([]zap.Field{
 		zap.String("method", c.Request.Method),
@@ -88,13 +89,7 @@ func (s *Server) reject(c *gin.Context, p *Problem) {
 
 // respond answers from a huma middleware.
 func (s *Server) respond(ctx huma.Context, p *Problem) {
-	u := ctx.URL()
-	s.finish(ctx.Context(), p, u.Path)
-	h := http.Header{}
-	p.headers(h)
-	for name := range h {
-		ctx.SetHeader(name, h.Get(name))
-	}
+	s.prepare(ctx, p)
 	ctx.SetHeader("Content-Type", problemType)
 	ctx.SetStatus(p.Status)
 	_ = s.api.Marshal(ctx.BodyWriter(), "application/json", p) // the client may be gone
@@ -103,10 +98,13 @@ func (s *Server) respond(ctx huma.Context, p *Problem) {
 // transform is huma's last hook before an answer is written: problems get what
 // depends on the request.
 func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
-	p, ok := v.(*Problem)
-	if !ok {
-		return v, nil
+	if p, ok := v.(*Problem); ok {
+		s.prepare(ctx, p)
 	}
+	return v, nil
+}
+
+func (s *Server) prepare(ctx huma.Context, p *Problem) {
 	u := ctx.URL()
 	s.finish(ctx.Context(), p, u.Path)
 	h := http.Header{}
@@ -114,7 +112,6 @@ func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
 	for name := range h {
 		ctx.SetHeader(name, h.Get(name))
 	}
-	return p, nil
 }
 
 // finish completes a problem and puts it on the log line.

@@ -75,7 +75,7 @@ type operation struct {
 
 // register adds a route. What the handler returns as an error goes through
 // problemOf.
-func register[I, O any](s *Server, o operation, handler func(context.Context, *I) (*O, error)) *huma.Operation {
+func register[I, O any](s *Server, o operation, handler func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
 		Method: o.method, Path: o.path, OperationID: o.id, Summary: o.summary, Description: o.description,
 		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: maxBodyBytes + 1, Errors: o.errors,
@@ -96,18 +96,13 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 		}
 		return out, nil
 	})
-	return s.api.OpenAPI().Paths[o.path].Get
 }
 
-// answers adds the schema of an answer whose bytes the handler renders itself.
-func answers[T any](s *Server, method, path, status string) {
-	item := s.api.OpenAPI().Paths[path]
-	op := item.Post
-	if method == http.MethodGet {
-		op = item.Get
-	}
+// answers adds the schema of a POST's answer whose bytes the handler renders
+// itself.
+func answers[T any](s *Server, path, status string) {
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
-	op.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
+	s.api.OpenAPI().Paths[path].Post.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
 }
 
 // relax lets answers gain fields without breaking clients that check them

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -82,13 +83,14 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return problemType }
 
-// complete fills in what depends on the request, and returns the headers.
+// complete fills in what depends on the request.
 func (p *Problem) complete(publicURL, path, requestID string) {
 	p.Type = publicURL + "/docs/errors#" + string(p.Code)
 	p.Instance = path
 	p.RequestID = requestID
 }
 
+// headers sets the headers that belong to the status.
 func (p *Problem) headers(h http.Header) {
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
@@ -118,7 +120,6 @@ func init() {
 // single fields.
 var byStatus = map[int]Code{
 	http.StatusBadRequest:            MalformedRequest,
-	http.StatusNotAcceptable:         NotAcceptable,
 	http.StatusRequestTimeout:        RequestTimeout,
 	http.StatusRequestEntityTooLarge: RequestTooLarge,
 	http.StatusUnsupportedMediaType:  UnsupportedMediaType,
@@ -134,7 +135,8 @@ func fromHuma(status int, msg string, errs []error) *Problem {
 	}
 	var fields []FieldError
 	for _, err := range errs {
-		if d, ok := err.(huma.ErrorDetailer); ok {
+		var d huma.ErrorDetailer
+		if errors.As(err, &d) {
 			fields = append(fields, fieldOf(d.ErrorDetail()))
 		} else if err != nil {
 			return problemOf(err)
@@ -151,7 +153,8 @@ func fromHuma(status int, msg string, errs []error) *Problem {
 }
 
 func messageOf(err error) string {
-	if d, ok := err.(huma.ErrorDetailer); ok {
+	var d huma.ErrorDetailer
+	if errors.As(err, &d) {
 		return d.ErrorDetail().Message
 	}
 	return err.Error()

@@ -53,7 +53,7 @@ type ChainInfo struct {
 	ExplorerTxURL  string // with %s for the hash; may be empty
 }
 
-// Deps is what a Server works with. All but Now are required.
+// Deps is what a Server works with. All but the last two are required.
 type Deps struct {
 	Store        *store.Store
 	Temporal     client.Client
@@ -64,6 +64,9 @@ type Deps struct {
 	PublicURL    string         // without trailing slash; error documents link to it
 	Sealer       *webhooks.Sealer
 	Guard        webhooks.Guard // which URLs may be webhook endpoints
+	// KeyUsed notes that an API key was used, at most once a minute per key
+	// and process, in the background. Default: not noted.
+	KeyUsed func(ctx context.Context, keyID string) error
 	// Now is the clock for deadlines and caches; default time.Now. Rows get
 	// the database's time.
 	Now func() time.Time
@@ -103,7 +106,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, chains: make(map[string]ChainInfo),
 		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
-		keys:  &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, entries: make(map[string]keyEntry)},
+		keys:  &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, entries: make(map[string]*keyEntry)},
 		relay: NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {

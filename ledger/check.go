@@ -101,6 +101,15 @@ var rules = []rule{
 	{EventSnapshot, rows((*db.Queries).CheckEventSnapshots)},
 }
 
+// Codes lists the codes of Check, in the order in which it looks.
+func Codes() []Code {
+	codes := make([]Code, len(rules))
+	for n, r := range rules {
+		codes[n] = r.code
+	}
+	return codes
+}
+
 // Check replays the books, the intents and their events on one snapshot of the
 // database, while payments go on, and lists every difference. An error means
 // that the check could not be made.

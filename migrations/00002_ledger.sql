@@ -175,9 +175,8 @@ END $$;
 
 -- Posts entries (debits positive, credits negative), spending p_hold if it is
 -- given; what the posting does not need of the hold is released. Floored rows
--- are locked in ascending id before any is changed. The lock is NO KEY: a key
--- lock would wait for the foreign keys of concurrent holds, which in turn wait
--- for this one.
+-- are locked in ascending id before any is changed; NO KEY, so that the foreign
+-- keys of transfers and entries need not wait.
 -- +goose StatementBegin
 CREATE FUNCTION ledger_post(p_reference text, p_hold uuid, p_intent text, p_effective timestamptz,
                             p_accounts bigint[], p_amounts numeric[]) RETURNS uuid LANGUAGE plpgsql AS $$

@@ -1,7 +1,8 @@
 -- +goose Up
 
 -- The stored answer to a request, replayed for the same key. It is written in
--- the transaction of the request's effect, so no state "in flight" exists.
+-- the transaction of the request's effect, so no state "in flight" is ever
+-- visible: within the transaction status 0 stands for the answer to come.
 CREATE TABLE idempotency_keys (
   merchant_id  text NOT NULL REFERENCES merchants,
   mode         text NOT NULL,
@@ -15,6 +16,17 @@ CREATE TABLE idempotency_keys (
   PRIMARY KEY (merchant_id, mode, route, key)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+-- +goose StatementBegin
+CREATE FUNCTION guard_idempotency() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM idempotency_keys k WHERE (k.merchant_id, k.mode, k.route, k.key) = (NEW.merchant_id, NEW.mode, NEW.route, NEW.key) AND k.status = 0) THEN
+    RAISE EXCEPTION 'idempotency key % of % has no answer', NEW.key, NEW.merchant_id USING ERRCODE = '23514';
+  END IF;
+  RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE CONSTRAINT TRIGGER answered AFTER INSERT ON idempotency_keys DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.status = 0) EXECUTE FUNCTION guard_idempotency();
 
 -- What each worker last saw of each chain; quotes, routing and /ready read it.
 CREATE TABLE chain_health (
@@ -41,3 +53,4 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log FOR 
 
 -- +goose Down
 DROP TABLE audit_log, chain_health, idempotency_keys;
+DROP FUNCTION guard_idempotency;

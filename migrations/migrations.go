@@ -41,8 +41,9 @@ func with(url string, run func(*goose.Provider) error) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer db.Close()
-	locker, err := lock.NewPostgresSessionLocker()
+	defer func() { _ = db.Close() }() // nothing is pending
+	// Try for the lock every second, for five minutes.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -57,8 +57,8 @@ func (s *Store) FindIdempotency(ctx context.Context, k IdempotencyKey) (*Idempot
 // ClaimIdempotency takes the key for this transaction; call it first. A
 // concurrent transaction with the same key waits here until this one ends. If
 // it commits, the other gets ErrConflict, rolls back and reads the answer with
-// FindIdempotency; if it rolls back, the other goes on. The claim must be
-// followed by StoreIdempotency before commit.
+// FindIdempotency; if it rolls back, the other goes on. A claim that is not
+// followed by StoreIdempotency is ErrRefused at commit.
 func (tx *Tx) ClaimIdempotency(ctx context.Context, k IdempotencyKey) error {
 	n, err := tx.ClaimIdempotencyKey(ctx, db.ClaimIdempotencyKeyParams{
 		MerchantID: k.MerchantID, Mode: string(k.Mode), Route: k.Route, Key: k.Key, RequestHash: k.RequestHash,
@@ -70,7 +70,7 @@ func (tx *Tx) ClaimIdempotency(ctx context.Context, k IdempotencyKey) error {
 func (tx *Tx) StoreIdempotency(ctx context.Context, k IdempotencyKey, resourceID string, status int, body []byte) error {
 	n, err := tx.StoreIdempotencyAnswer(ctx, db.StoreIdempotencyAnswerParams{
 		MerchantID: k.MerchantID, Mode: string(k.Mode), Route: k.Route, Key: k.Key,
-		ResourceID: resourceID, Status: int32(status), Body: body,
+		ResourceID: resourceID, Status: int32(status), Body: notNull(body),
 	})
 	return lost(n, err, "store idempotent answer")
 }
@@ -81,11 +81,21 @@ func (tx *Tx) StoreIdempotency(ctx context.Context, k IdempotencyKey, resourceID
 func (tx *Tx) InsertIdempotency(ctx context.Context, r IdempotencyRecord) error {
 	n, err := tx.InsertIdempotencyKey(ctx, db.InsertIdempotencyKeyParams{
 		MerchantID: r.MerchantID, Mode: string(r.Mode), Route: r.Route, Key: r.Key, RequestHash: r.RequestHash,
-		ResourceID: r.ResourceID, Status: int32(r.Status), Body: r.Body,
+		ResourceID: r.ResourceID, Status: int32(r.Status), Body: notNull(r.Body),
 	})
 	return lost(n, err, "insert idempotency key")
 }
 
+// notNull turns an answer without a body into one of no bytes.
+func notNull(body []byte) []byte {
+	if body == nil {
+		return []byte{}
+	}
+	return body
+}
+
+// lost judges a statement that changes one row, or none if another transaction
+// was first.
 func lost(rows int64, err error, what string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

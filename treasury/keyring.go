@@ -20,7 +20,7 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
-// ErrNoKey: the keyring has no key for the address.
+// ErrNoKey says that the keyring has no key for the address.
 var ErrNoKey = errors.New("no key for this address")
 
 // KeyType says how a key signs.
@@ -40,17 +40,15 @@ type Key struct {
 }
 
 // Keyring holds signing keys in memory. It is safe for concurrent use, and
-// shows no secret however it is printed.
+// shows no secret however it is printed: the secrets are out of reflection's
+// reach, in closures.
 type Keyring struct {
 	keys    []Key
 	signers map[string]signer // by normal(address)
 }
 
 // signer makes a signature, or says what is wrong with the payload.
-type signer interface {
-	sign(payload []byte) ([]byte, error)
-	address() string
-}
+type signer func(payload []byte) ([]byte, error)
 
 // LoadKeyring reads a JSON file of keys:
 //
@@ -64,7 +62,7 @@ func LoadKeyring(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("keyring: %w", err)
@@ -98,15 +96,15 @@ func parseKeyring(raw []byte) (*Keyring, error) {
 		if e.Chain == "" || e.Address == "" {
 			return nil, fmt.Errorf("key %d: chain or address is missing", n+1)
 		}
-		s, err := newSigner(e.Type, e.Secret)
+		address, sign, err := open(e.Type, e.Secret)
 		if err != nil {
 			return nil, fmt.Errorf("key %d (%s): %w", n+1, e.Address, err)
 		}
-		if normal(s.address()) != normal(e.Address) {
-			return nil, fmt.Errorf("key %d: the secret belongs to %s, not to %s", n+1, s.address(), e.Address)
+		if normal(address) != normal(e.Address) {
+			return nil, fmt.Errorf("key %d: the secret belongs to %s, not to %s", n+1, address, e.Address)
 		}
 		ring.keys = append(ring.keys, e.Key)
-		ring.signers[normal(e.Address)] = s
+		ring.signers[normal(e.Address)] = sign
 	}
 	return ring, nil
 }
@@ -123,11 +121,11 @@ func normal(address string) string {
 // 65 bytes R || S || V with V 0 or 1, for ed25519 a message into 64 bytes.
 // ErrNoKey if there is no such key. Both kinds are deterministic.
 func (k *Keyring) Sign(_ context.Context, address string, payload []byte) ([]byte, error) {
-	s, ok := k.signers[normal(address)]
+	sign, ok := k.signers[normal(address)]
 	if !ok {
 		return nil, fmt.Errorf("sign: %w: %s", ErrNoKey, address)
 	}
-	signature, err := s.sign(payload)
+	signature, err := sign(payload)
 	if err != nil {
 		return nil, fmt.Errorf("sign for %s: %w", address, err)
 	}
@@ -138,73 +136,65 @@ func (k *Keyring) Sign(_ context.Context, address string, payload []byte) ([]byt
 func (k *Keyring) Addresses() []Key { return append([]Key(nil), k.keys...) }
 
 // Format prints the number of keys, whatever the verb.
-func (k *Keyring) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }
+func (k Keyring) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
 // String tells the number of keys.
-func (k *Keyring) String() string { return fmt.Sprintf("keyring of %d keys [redacted]", len(k.keys)) }
+func (k Keyring) String() string { return fmt.Sprintf("keyring of %d keys [redacted]", len(k.keys)) }
 
 // MarshalJSON writes String.
-func (k *Keyring) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
+func (k Keyring) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
 
-func newSigner(t KeyType, secret string) (signer, error) {
+// open turns a secret into the address it belongs to and a signer.
+func open(t KeyType, secret string) (address string, sign signer, err error) {
 	switch t {
 	case Secp256k1:
-		b, err := hex.DecodeString(strings.TrimPrefix(secret, "0x"))
-		if err != nil || len(b) != 32 {
-			return nil, errors.New("the secret is not 32 bytes in hex")
-		}
-		var scalar secp256k1.ModNScalar
-		if overflow := scalar.SetByteSlice(b); overflow || scalar.IsZero() {
-			return nil, errors.New("the secret is not a private key of secp256k1")
-		}
-		return secpKey{secp256k1.NewPrivateKey(&scalar)}, nil
+		return openSecp256k1(secret)
 	case Ed25519:
-		return newEdKey(secret)
+		return openEd25519(secret)
 	default:
-		return nil, fmt.Errorf("type %q is unknown: use %s or %s", t, Secp256k1, Ed25519)
+		return "", nil, fmt.Errorf("type %q is unknown: use %s or %s", t, Secp256k1, Ed25519)
 	}
 }
 
-type secpKey struct{ private *secp256k1.PrivateKey }
-
-func (k secpKey) sign(digest []byte) ([]byte, error) {
-	if len(digest) != 32 {
-		return nil, fmt.Errorf("a secp256k1 key signs a digest of 32 bytes, not %d", len(digest))
+// openSecp256k1 names the address by the last 20 bytes of the public key's
+// Keccak-256, in lower case.
+func openSecp256k1(secret string) (address string, sign signer, err error) {
+	b, err := hex.DecodeString(strings.TrimPrefix(secret, "0x"))
+	if err != nil || len(b) != 32 {
+		return "", nil, errors.New("the secret is not 32 bytes in hex")
 	}
-	// Compact form: 27 + recovery code, R, S; with low S as EIP-2 demands.
-	c := ecdsa.SignCompact(k.private, digest, false)
-	return append(c[1:65:65], c[0]-27), nil
-}
-
-// address is the last 20 bytes of the public key's Keccak-256, in lower case.
-func (k secpKey) address() string {
+	var scalar secp256k1.ModNScalar
+	if overflow := scalar.SetByteSlice(b); overflow || scalar.IsZero() {
+		return "", nil, errors.New("the secret is not a private key of secp256k1")
+	}
+	private := secp256k1.NewPrivateKey(&scalar)
 	h := sha3.NewLegacyKeccak256()
-	h.Write(k.private.PubKey().SerializeUncompressed()[1:])
-	return "0x" + hex.EncodeToString(h.Sum(nil)[12:])
+	h.Write(private.PubKey().SerializeUncompressed()[1:])
+
+	return "0x" + hex.EncodeToString(h.Sum(nil)[12:]), func(digest []byte) ([]byte, error) {
+		if len(digest) != 32 {
+			return nil, fmt.Errorf("a secp256k1 key signs a digest of 32 bytes, not %d", len(digest))
+		}
+		// Compact form: 27 + recovery code, R, S; with low S as EIP-2 demands.
+		c := ecdsa.SignCompact(private, digest, false)
+		return append(c[1:65:65], c[0]-27), nil
+	}, nil
 }
 
-type edKey struct{ private ed25519.PrivateKey }
-
-func newEdKey(secret string) (signer, error) {
+// openEd25519 names the address by the public key in base58.
+func openEd25519(secret string) (address string, sign signer, err error) {
 	b, err := hex.DecodeString(strings.TrimPrefix(secret, "0x"))
 	if err != nil {
 		b, err = base58.Decode(secret)
 	}
-	switch {
-	case err == nil && len(b) == ed25519.SeedSize:
-		return edKey{ed25519.NewKeyFromSeed(b)}, nil
-	case err == nil && len(b) == ed25519.PrivateKeySize:
-		k := edKey{ed25519.NewKeyFromSeed(b[:ed25519.SeedSize])}
-		if !bytes.Equal(k.private, b) {
-			return nil, errors.New("the secret's two halves do not belong together")
-		}
-		return k, nil
+	if err != nil || (len(b) != ed25519.SeedSize && len(b) != ed25519.PrivateKeySize) {
+		return "", nil, errors.New("the secret is not 32 or 64 bytes in base58 or hex")
 	}
-	return nil, errors.New("the secret is not 32 or 64 bytes in base58 or hex")
-}
-
-func (k edKey) sign(message []byte) ([]byte, error) { return ed25519.Sign(k.private, message), nil }
-
-func (k edKey) address() string {
-	return base58.Encode(k.private.Public().(ed25519.PublicKey))
+	private := ed25519.NewKeyFromSeed(b[:ed25519.SeedSize])
+	if !bytes.HasPrefix(private, b) {
+		return "", nil, errors.New("the secret's two halves do not belong together")
+	}
+	return base58.Encode(private[ed25519.SeedSize:]), func(message []byte) ([]byte, error) {
+		return ed25519.Sign(private, message), nil
+	}, nil
 }

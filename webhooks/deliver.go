@@ -65,7 +65,7 @@ type Summary struct {
 // Pending names everything that is left, also what earlier calls left: after a
 // crash nothing is forgotten, and starting a WebhookDelivery workflow per
 // reference is idempotent by its id. An error means that something could not be
-// read, sent or recorded because of us; calling again is safe and may send
+// read or recorded, or that ctx ended; calling again is safe and may send
 // again, with the same webhook-id.
 func (d *Deliverer) DeliverPending(ctx context.Context, intentID string) (Summary, error) {
 	rows, err := d.store.Queries().PendingDeliveries(ctx, intentID)

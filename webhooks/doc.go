@@ -14,8 +14,9 @@
 //     and the delivery's new state are written in one statement.
 //   - No connection is made to an address that [Guard] refuses. The guard sees
 //     the resolved address of each single dial, so DNS cannot be rebound.
-//   - Our own failures (a missing master key, a worker that shuts down) are
-//     returned as errors and count neither as attempts nor against the endpoint.
+//   - Our own failures (a missing master key, a worker that shuts down) leave
+//     the delivery as it was: they count neither as attempts nor against the
+//     endpoint.
 //   - At most [PerEndpoint] requests to one endpoint are under way in a process.
 //
 // Time belongs to Temporal: this package computes when a delivery is due next

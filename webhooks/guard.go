@@ -173,7 +173,9 @@ func (g Guard) allows(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.AllowCIDRs, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-func (g Guard) allowsPort(port uint16) bool { return port == 443 || slices.Contains(g.AllowPorts, port) }
+func (g Guard) allowsPort(port uint16) bool {
+	return port == 443 || slices.Contains(g.AllowPorts, port)
+}
 
 // special says why an address is not on the public internet; "" if it is.
 func special(addr netip.Addr) string {

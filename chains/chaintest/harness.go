@@ -38,7 +38,7 @@ type Harness struct {
 	Advance func(t *testing.T)
 
 	// Expire moves chain time past the end of the slot, with certainty at the
-	// finalized block too.
+	// finalized block too. Optional: nil where slots never expire.
 	Expire func(t *testing.T, s chains.Slot)
 
 	// DropPending makes the node forget every transaction that is in no block.

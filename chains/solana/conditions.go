@@ -155,7 +155,7 @@ func clockTime(a *account) (time.Time, error) {
 	if a == nil || len(a.Data.bytes) < 40 {
 		return time.Time{}, fmt.Errorf("%w: clock sysvar is missing", chains.ErrUnknown)
 	}
-	return time.Unix(int64(binary.LittleEndian.Uint64(a.Data.bytes[32:40])), 0).UTC(), nil //nolint:gosec // two's complement by definition
+	return time.Unix(int64(binary.LittleEndian.Uint64(a.Data.bytes[32:40])), 0).UTC(), nil
 }
 
 // tokenAmount reads an associated token account; without one the owner has 0.
@@ -185,7 +185,7 @@ func unitPrice(recent []uint64, percentile int, floor, limit uint64) uint64 {
 // feeLamports is what the network charges: 5000 lamports per signature and
 // the priority fee, which is for the limit, not for what was used.
 func feeLamports(signatures int, price uint64, limit uint32) uint64 {
-	return uint64(signatures)*signatureLamports + (price*uint64(limit)+999_999)/1_000_000 //nolint:gosec // one or two signatures
+	return uint64(signatures)*signatureLamports + (price*uint64(limit)+999_999)/1_000_000
 }
 
 // signatures a payment over this lane carries.

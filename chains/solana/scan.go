@@ -117,6 +117,7 @@ func (c *Chain) scan(ctx context.Context, n *node, w []chains.Watched) ([]chains
 		case chains.Included:
 			out[i].TxHash = p.Txs[f.tx].Hash
 			out[i].BlockHeight = statuses.of[i][f.tx].Slot
+		default: // absent: no transaction to name
 		}
 	}
 	c.examine(ctx, n, w, wanted, out)
@@ -152,7 +153,7 @@ func lookUp(ctx context.Context, n *node, w []chains.Watched, others ...*call) (
 		if err := r.decode(&part); err != nil {
 			return lookup{}, err
 		}
-		if asked := len(r.params[0].([]string)); len(part.Value) != asked { //nolint:forcetypeassert // set above
+		if asked := len(r.params[0].([]string)); len(part.Value) != asked {
 			return lookup{}, fmt.Errorf("%w: asked for %d statuses, got %d", chains.ErrUnknown, asked, len(part.Value))
 		}
 		all = append(all, part.Value...)

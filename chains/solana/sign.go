@@ -121,7 +121,7 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	}
 	return plan{
 		lane: lane, treasury: c.keys.treasury, source: c.keys.treasuryATA, payee: payee, payeeATA: payeeATA, mint: c.keys.mint,
-		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID, //nolint:gosec // validated: 0 to 18
+		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID,
 		unitLimit: c.cfg.ComputeUnitLimit, price: n.price,
 		blockhash: n.blockhash, contextSlot: n.contextSlot, lastValid: n.lastValid,
 	}, nil

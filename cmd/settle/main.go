@@ -22,7 +22,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx))
+	os.Exit(run(withStdin(ctx)))
 }
 
 func run(ctx context.Context) int {
@@ -40,9 +40,7 @@ func run(ctx context.Context) int {
 	}
 	var faults config.Faults
 	if errors.As(err, &faults) {
-		for _, f := range faults {
-			fmt.Fprintln(os.Stderr, f.Error())
-		}
+		fmt.Fprintln(os.Stderr, faults)
 		return exitUsage
 	}
 	fmt.Fprintln(os.Stderr, "settle:", err)

@@ -138,7 +138,9 @@ func (p *process) sealer() (*webhooks.Sealer, error) {
 	return webhooks.NewSealer(p.config.WebhookKeys.Current().ID, p.config.WebhookKeys.Map())
 }
 
-func (p *process) guard() webhooks.Guard { return webhooks.Guard{AllowCIDRs: p.config.WebhookAllowCIDRs} }
+func (p *process) guard() webhooks.Guard {
+	return webhooks.Guard{AllowCIDRs: p.config.WebhookAllowCIDRs}
+}
 
 // workerName tells processes apart in chain_health and in logs.
 func workerName() string {

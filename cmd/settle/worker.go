@@ -31,7 +31,7 @@ func workerCommand() *cobra.Command {
 				return err
 			}
 			defer p.close()
-			keyring, err := treasury.OpenKeyring(p.config.KeysFile)
+			keyring, err := treasury.LoadKeyring(p.config.KeysFile)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ package sandbox
 // JSON to <dir>/sandbox.json once every part is ready.
 type Descriptor struct {
 	PID      int                `json:"pid"` // of the supervisor
+	Dir      string             `json:"dir"` // the sandbox's directory
 	Postgres Postgres           `json:"postgres"`
 	Temporal Temporal           `json:"temporal"`
 	Redis    Redis              `json:"redis"`
@@ -16,6 +17,7 @@ type Descriptor struct {
 // PartRun is one running child process of the sandbox.
 type PartRun struct {
 	PID    int    `json:"pid"`
+	Log    string `json:"log"`    // path of its log
 	Detail string `json:"detail"` // e.g. "PostgreSQL 15.18 from /usr/lib/postgresql/15/bin", "miniredis (embedded)"
 }
 

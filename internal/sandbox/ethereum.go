@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -31,7 +30,7 @@ type EthereumNode struct {
 }
 
 // ConnectEthereum returns the hooks of a running node.
-func ConnectEthereum(t testing.TB, e Ethereum) *EthereumNode {
+func ConnectEthereum(t T, e Ethereum) *EthereumNode {
 	t.Helper()
 	client, err := rpc.Dial(e.HTTPURL)
 	if err != nil {
@@ -50,13 +49,13 @@ type EthereumFunding struct {
 
 // Fund gives wei and USDC base units to an address; both are in a block when
 // it returns.
-func (e *EthereumNode) Fund(t testing.TB, address string, wei *big.Int, usdc uint64) {
+func (e *EthereumNode) Fund(t T, address string, wei *big.Int, usdc uint64) {
 	t.Helper()
 	e.FundMany(t, EthereumFunding{address, wei, usdc})
 }
 
 // FundMany is Fund for several addresses at once.
-func (e *EthereumNode) FundMany(t testing.TB, list ...EthereumFunding) {
+func (e *EthereumNode) FundMany(t T, list ...EthereumFunding) {
 	t.Helper()
 	type line struct {
 		Address string       `json:"address"`
@@ -75,59 +74,59 @@ func (e *EthereumNode) FundMany(t testing.TB, list ...EthereumFunding) {
 }
 
 // Mine makes n blocks at once.
-func (e *EthereumNode) Mine(t testing.TB, n int) {
+func (e *EthereumNode) Mine(t T, n int) {
 	t.Helper()
 	e.call(t, nil, "sandbox_mine", n)
 }
 
 // Pause stops the block clock until the test ends or Resume is called.
-func (e *EthereumNode) Pause(t testing.TB) {
+func (e *EthereumNode) Pause(t T) {
 	t.Helper()
 	e.call(t, nil, "sandbox_pause", true)
 	t.Cleanup(func() { e.Resume(t) })
 }
 
 // Resume starts the block clock again.
-func (e *EthereumNode) Resume(t testing.TB) {
+func (e *EthereumNode) Resume(t T) {
 	t.Helper()
 	e.call(t, nil, "sandbox_pause", false)
 }
 
 // Reorg replaces the newest depth blocks by depth+1 others. With keep, their
 // transactions go into the new branch; without, they are forgotten.
-func (e *EthereumNode) Reorg(t testing.TB, depth int, keep bool) {
+func (e *EthereumNode) Reorg(t T, depth int, keep bool) {
 	t.Helper()
 	e.call(t, nil, "sandbox_reorg", depth, keep)
 }
 
 // DropPool forgets every transaction that is in no block.
-func (e *EthereumNode) DropPool(t testing.TB) {
+func (e *EthereumNode) DropPool(t T) {
 	t.Helper()
 	e.call(t, nil, "sandbox_dropPool")
 }
 
 // SetGasTip keeps transactions with a lower tip (wei per gas) out of blocks
 // until the test ends.
-func (e *EthereumNode) SetGasTip(t testing.TB, wei int64) {
+func (e *EthereumNode) SetGasTip(t T, wei int64) {
 	t.Helper()
 	e.call(t, nil, "sandbox_setGasTip", (*hexutil.Big)(big.NewInt(wei)))
 	t.Cleanup(func() { e.call(t, nil, "sandbox_setGasTip", (*hexutil.Big)(big.NewInt(1))) })
 }
 
 // Blacklist puts an address on the token's blacklist, or takes it off.
-func (e *EthereumNode) Blacklist(t testing.TB, address string, listed bool) {
+func (e *EthereumNode) Blacklist(t T, address string, listed bool) {
 	t.Helper()
 	e.call(t, nil, "sandbox_blacklist", address, listed)
 }
 
 // PauseToken pauses all transfers of the token, or resumes them.
-func (e *EthereumNode) PauseToken(t testing.TB, paused bool) {
+func (e *EthereumNode) PauseToken(t T, paused bool) {
 	t.Helper()
 	e.call(t, nil, "sandbox_pauseToken", paused)
 }
 
 // AdvanceTo mines until blocks from the given chain time on are final.
-func (e *EthereumNode) AdvanceTo(t testing.TB, at time.Time) {
+func (e *EthereumNode) AdvanceTo(t T, at time.Time) {
 	t.Helper()
 	for {
 		var final struct {
@@ -143,7 +142,7 @@ func (e *EthereumNode) AdvanceTo(t testing.TB, at time.Time) {
 }
 
 // USDC returns an address's tokens in the newest block.
-func (e *EthereumNode) USDC(t testing.TB, address string) payment.Amount {
+func (e *EthereumNode) USDC(t T, address string) payment.Amount {
 	t.Helper()
 	var out hexutil.Bytes
 	token := fiattoken.NewFiatToken()
@@ -161,7 +160,7 @@ func (e *EthereumNode) USDC(t testing.TB, address string) payment.Amount {
 	return amount
 }
 
-func (e *EthereumNode) call(t testing.TB, out any, method string, args ...any) {
+func (e *EthereumNode) call(t T, out any, method string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second) // t's context is over in Cleanup
 	defer cancel()
@@ -179,7 +178,7 @@ type EthereumWallets struct {
 
 // NewWallets makes a treasury with 1,000,000 USDC and no ether, and lanes with
 // 10 ether and no USDC.
-func (e *EthereumNode) NewWallets(t testing.TB, lanes int) EthereumWallets {
+func (e *EthereumNode) NewWallets(t T, lanes int) EthereumWallets {
 	t.Helper()
 	keys := &EthereumKeys{}
 	w := EthereumWallets{Treasury: keys.New(t), EthereumKeys: keys}
@@ -201,7 +200,7 @@ type EthereumKeys struct {
 }
 
 // New makes a key and returns its EIP-55 address.
-func (k *EthereumKeys) New(t testing.TB) string {
+func (k *EthereumKeys) New(t T) string {
 	t.Helper()
 	key, err := crypto.GenerateKey()
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"testing"
 	"time"
 )
 
@@ -17,7 +16,7 @@ import (
 // Blocks come every blockTime, or with Mine only if that is negative;
 // "finalized" is two blocks behind the head. The node is a program of the
 // sandbox's module; the Go tool builds it and keeps it in its cache.
-func StartEthereum(t testing.TB, blockTime time.Duration) *EthereumNode {
+func StartEthereum(t T, blockTime time.Duration) *EthereumNode {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	cmd := exec.Command("go", "run", "./ethereum/node")

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"testing"
 	"time"
 
 	bin "github.com/gagliardetto/binary"
@@ -31,14 +30,14 @@ const solanaPatience = 60 * time.Second
 // StartSolana starts a Solana chain that only this test uses, with its own
 // clock: for tests that fork, pause or advance it. It is in memory and ends
 // with the test. It needs Node.js and `make deps`.
-func StartSolana(t testing.TB, slotTime time.Duration) Solana {
+func StartSolana(t T, slotTime time.Duration) Solana {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "..", "..", "sandbox", "solana", "sidecar")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatalf("the Solana sidecar's Node packages are not installed: run `make deps`, or `npm ci` in %s", dir)
 	}
-	cmd := exec.Command("node", filepath.Join(dir, "server.js"), "--port", "0", "--slot-ms", strconv.FormatInt(slotTime.Milliseconds(), 10))
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "node", filepath.Join(dir, "server.js"), "--port", "0", "--slot-ms", strconv.FormatInt(slotTime.Milliseconds(), 10))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe() // its end is the sidecar's end, even if this process is killed
 	if err != nil {
@@ -69,7 +68,7 @@ func StartSolana(t testing.TB, slotTime time.Duration) Solana {
 // Fund gives an account lamports, and test USDC in base units to its
 // associated token account, which is created. It waits until both are
 // confirmed.
-func (s Solana) Fund(t testing.TB, owner string, lamports, usdc uint64) {
+func (s Solana) Fund(t T, owner string, lamports, usdc uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), solanaPatience)
 	defer cancel()
@@ -133,7 +132,7 @@ func (s Solana) mint(ctx context.Context, client *rpc.Client, owner sol.PublicKe
 
 // Freeze stops the associated token account of an owner from sending and
 // receiving, as the issuer of a token can, or lifts that.
-func (s Solana) Freeze(t testing.TB, owner string, frozen bool) {
+func (s Solana) Freeze(t T, owner string, frozen bool) {
 	t.Helper()
 	key, err := sol.PublicKeyFromBase58(owner)
 	if err != nil {
@@ -185,7 +184,7 @@ func (s Solana) sendAsMintAuthority(ctx context.Context, client *rpc.Client, bui
 
 // USDC is an owner's balance in its associated token account, in base units
 // at the newest block; 0 without an account.
-func (s Solana) USDC(t testing.TB, owner string) uint64 {
+func (s Solana) USDC(t T, owner string) uint64 {
 	t.Helper()
 	ata, _, err := sol.FindAssociatedTokenAddress(sol.MustPublicKeyFromBase58(owner), sol.MustPublicKeyFromBase58(s.USDCMint))
 	if err != nil {
@@ -210,21 +209,21 @@ func (s Solana) USDC(t testing.TB, owner string) uint64 {
 }
 
 // AdvanceSlots closes n blocks at once. 151 of them expire every blockhash.
-func (s Solana) AdvanceSlots(t testing.TB, n int) { t.Helper(); s.call(t, nil, "test_advance", n) }
+func (s Solana) AdvanceSlots(t T, n int) { t.Helper(); s.call(t, nil, "test_advance", n) }
 
 // DropNext makes the node lose the next n transactions that it accepts.
-func (s Solana) DropNext(t testing.TB, n int) { t.Helper(); s.call(t, nil, "test_dropNext", n) }
+func (s Solana) DropNext(t T, n int) { t.Helper(); s.call(t, nil, "test_dropNext", n) }
 
 // DropPending makes the node lose what was sent to it during a pause.
-func (s Solana) DropPending(t testing.TB) { t.Helper(); s.call(t, nil, "test_dropPending") }
+func (s Solana) DropPending(t T) { t.Helper(); s.call(t, nil, "test_dropPending") }
 
 // Pause stops the making of blocks, or restarts it. Transactions sent
 // meanwhile wait.
-func (s Solana) Pause(t testing.TB, paused bool) { t.Helper(); s.call(t, nil, "test_pause", paused) }
+func (s Solana) Pause(t T, paused bool) { t.Helper(); s.call(t, nil, "test_pause", paused) }
 
 // Fork abandons the newest depth blocks (at most 32, the open one included)
 // with their transactions and blockhashes, and returns the lost signatures.
-func (s Solana) Fork(t testing.TB, depth int) []string {
+func (s Solana) Fork(t T, depth int) []string {
 	t.Helper()
 	var lost []string
 	s.call(t, &lost, "test_fork", depth)
@@ -239,7 +238,7 @@ type SolanaWallets struct {
 }
 
 // NewWallets makes a treasury with 1,000,000 USDC and lanes with 100 SOL.
-func (s Solana) NewWallets(t testing.TB, lanes int) SolanaWallets {
+func (s Solana) NewWallets(t T, lanes int) SolanaWallets {
 	t.Helper()
 	w := SolanaWallets{keys: map[string]ed25519.PrivateKey{}}
 	w.Treasury = w.add(t)
@@ -252,7 +251,7 @@ func (s Solana) NewWallets(t testing.TB, lanes int) SolanaWallets {
 	return w
 }
 
-func (w SolanaWallets) add(t testing.TB) string {
+func (w SolanaWallets) add(t T) string {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -282,7 +281,7 @@ func (s Solana) client() *rpc.Client {
 	return rpc.NewWithCustomRPCClient(jsonrpc.NewClientWithOpts(s.HTTPURL, &jsonrpc.RPCClientOpts{HTTPClient: &http.Client{Timeout: 5 * time.Second}}))
 }
 
-func (s Solana) call(t testing.TB, out any, method string, params ...any) {
+func (s Solana) call(t T, out any, method string, params ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // not t.Context: cleanups call it too
 	defer cancel()

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 npm ci --ignore-scripts --no-audit --no-fund
 node compile.js
 
-abigen() { (cd .. && go tool abigen --v2 "$@"); }
+abigen() { (cd .. && go run github.com/ethereum/go-ethereum/cmd/abigen --v2 "$@"); }
 here=contracts
 for contract in TestUSDC:testusdc Multicall3:multicall3; do
   type=${contract%%:*}

@@ -112,6 +112,9 @@ func (b *blocks) seal(empty bool) error {
 		return fmt.Errorf("set head %d: %w", block.NumberU64(), err)
 	}
 	b.finalize(block.NumberU64())
+	if err := b.eth.ChainDb().SyncKeyValue(); err != nil { // so that a kill loses nothing
+		return fmt.Errorf("write block %d: %w", block.NumberU64(), err)
+	}
 	close(b.next)
 	b.next = make(chan struct{})
 	return nil

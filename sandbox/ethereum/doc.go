@@ -7,6 +7,8 @@
 //   - "finalized" and "safe" are exactly Config.Finality blocks behind the head
 //     and step back only when a test asks for a reorg deeper than that.
 //   - The contracts' addresses depend on nothing but the code of this package.
+//   - With Config.Dir every block is on disk when the next one begins: a kill
+//     loses nothing but the pool.
 //   - What the operator account sends (funding, token administration) is in a
 //     block when the call returns.
 //

@@ -2,7 +2,11 @@ package ethereum
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"math/big"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -221,6 +225,58 @@ func TestStateSurvivesARestart(t *testing.T) {
 	again.fund(who, 0, 1)
 	if again.usdc(who) != 43 {
 		t.Error("funding does not work after the restart")
+	}
+}
+
+// childDir makes this test binary run a node in that directory instead of
+// tests: a process to be killed.
+const childDir = "SANDBOX_ETHEREUM_TEST_DIR"
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(childDir)
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	err := Run(context.Background(), Config{Dir: dir, BlockTime: -1}, func(r Ready) { _ = json.NewEncoder(os.Stdout).Encode(r) })
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func TestStateSurvivesAKill(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "chain")
+	who := common.HexToAddress("0x4444444444444444444444444444444444444444")
+	var head hexutil.Uint64
+	for round := range 3 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childDir+"="+dir)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = child.Process.Kill() })
+		b := &bundle{T: t}
+		if err := json.NewDecoder(out).Decode(&b.ready); err != nil {
+			t.Fatal(err)
+		}
+		if b.rpc, err = rpc.Dial(b.ready.HTTPURL); err != nil {
+			t.Fatal(err)
+		}
+		var found hexutil.Uint64
+		b.mustCall(&found, "eth_blockNumber")
+		if round > 0 && (found != head || b.usdc(who) != uint64(round)) {
+			t.Errorf("round %d: block %d and %d units, want %d and %d", round, found, b.usdc(who), head, round)
+		}
+		b.fund(who, 0, 1)
+		b.mustCall(&head, "sandbox_mine", 5)
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait()
 	}
 }
 

@@ -115,8 +115,8 @@ func chainConfig(cfg Config) *ethconfig.Config {
 	c.TxPool.AccountSlots, c.TxPool.AccountQueue = 4096, 4096 // room for load tests
 	c.TxPool.GlobalSlots, c.TxPool.GlobalQueue = 65536, 16384
 	if cfg.Dir != "" {
-		// Write every block's state at once: a kill loses the newest blocks at
-		// most, and the node goes on from an older one.
+		// Write every block's state at once. Together with the sync in seal
+		// this lets the chain survive a kill.
 		c.NoPruning, c.StateScheme = true, "hash"
 	}
 	return &c

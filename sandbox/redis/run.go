@@ -134,7 +134,7 @@ func ping(ctx context.Context, u *url.URL) error {
 	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+	if _, err := conn.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {
 		return err
 	}
 	answer, err := bufio.NewReader(conn).ReadString('\n')

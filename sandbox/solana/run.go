@@ -45,7 +45,9 @@ type Ready struct {
 // Run starts the chain, calls ready once it serves, and returns when ctx ends
 // (nil) or when the sidecar dies (an error with its last words).
 func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
-	cmd, err := command(cfg)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	cmd, err := command(running, cfg)
 	if err != nil {
 		return err
 	}
@@ -57,6 +59,8 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 	if err != nil {
 		return fmt.Errorf("solana sidecar: %w", err)
 	}
+	cmd.Cancel = stdin.Close // the sidecar saves its state and exits
+	cmd.WaitDelay = stopGrace
 	words := &tail{}
 	cmd.Stderr = io.MultiWriter(os.Stderr, words)
 	if err := cmd.Start(); err != nil {
@@ -73,20 +77,15 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 		_, _ = io.Copy(io.Discard, in)
 		exited <- cmd.Wait()
 	}()
-	died := func(err error) error {
+	// ended says why the sidecar is gone, once it is.
+	ended := func(err error) error {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err == nil {
 			err = errors.New("it exited with status 0")
 		}
 		return fmt.Errorf("solana sidecar: %w: %s", err, words)
-	}
-	stop := func() {
-		_ = stdin.Close() // the sidecar saves its state and exits
-		select {
-		case <-exited:
-		case <-time.After(stopGrace):
-			_ = cmd.Process.Kill()
-			<-exited
-		}
 	}
 
 	timeout := time.NewTimer(startTimeout)
@@ -96,30 +95,23 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 		var r Ready
 		if err := json.Unmarshal(b, &r); err != nil {
 			stop()
+			<-exited
 			return fmt.Errorf("solana sidecar: ready line %q: %w", bytes.TrimSpace(b), err)
 		}
 		ready(r)
+		return ended(<-exited)
 	case err := <-exited:
-		return died(err)
+		return ended(err)
 	case <-timeout.C:
 		stop()
+		<-exited
 		return fmt.Errorf("solana sidecar: not ready after %s: %s", startTimeout, words)
-	case <-ctx.Done():
-		stop()
-		return nil
-	}
-	select {
-	case err := <-exited:
-		return died(err)
-	case <-ctx.Done():
-		stop()
-		return nil
 	}
 }
 
 // command checks what the sidecar needs, so that a missing part is one line
 // that says what to do.
-func command(cfg Config) (*exec.Cmd, error) {
+func command(ctx context.Context, cfg Config) (*exec.Cmd, error) {
 	root, err := sandbox.SourceDir()
 	if err != nil {
 		return nil, err
@@ -129,7 +121,7 @@ func command(cfg Config) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Solana sandbox needs Node.js %d or newer, and there is no node on the PATH: install it, then run `make deps`", minNode)
 	}
-	out, err := exec.Command(node, "--version").Output()
+	out, err := exec.CommandContext(ctx, node, "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s --version: %w", node, err)
 	}
@@ -150,7 +142,7 @@ func command(cfg Config) (*exec.Cmd, error) {
 	if cfg.Dir != "" {
 		args = append(args, "--dir", cfg.Dir)
 	}
-	cmd := exec.Command(node, args...)
+	cmd := exec.CommandContext(ctx, node, args...)
 	// Ctrl-C is for the supervisor; it stops the parts in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, nil

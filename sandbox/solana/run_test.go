@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -233,5 +235,51 @@ func TestNodeMajor(t *testing.T) {
 		if got := nodeMajor(in); got != want {
 			t.Errorf("nodeMajor(%q) = %d, want %d", in, got, want)
 		}
+	}
+}
+
+// A killed sidecar comes back with every closed block.
+func TestClosedBlocksSurviveAKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	up := make(chan Ready, 1)
+	done := make(chan error, 1)
+	go func() { done <- Run(t.Context(), Config{Dir: dir, SlotTime: time.Hour}, func(r Ready) { up <- r }) }()
+	var first Ready
+	select {
+	case first = <-up:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	kept := call[string](t, first.HTTPURL, "requestAirdrop", someone, 4_000_000)
+	call[int](t, first.HTTPURL, "test_advance", 1)
+	open := call[string](t, first.HTTPURL, "requestAirdrop", someone, 1_000_000)
+	call[int](t, first.HTTPURL, "test_crash")
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("run: %v", err)
+	}
+
+	blocks, err := os.OpenFile(filepath.Join(dir, "blocks.ndjson"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blocks.WriteString(`{"slot":1,"hei`); err != nil { // as a full disk would leave it
+		t.Fatal(err)
+	}
+	blocks.Close()
+
+	between, stop := start(t, Config{Dir: dir, SlotTime: time.Hour})
+	call[int](t, between.HTTPURL, "test_advance", 40)
+	stop()
+	second, _ := start(t, Config{Dir: dir, SlotTime: time.Hour})
+	if second.GenesisHash != first.GenesisHash {
+		t.Error("another chain after the kill")
+	}
+	if got := balance(t, second.HTTPURL, someone, "finalized"); got != 4_000_000 {
+		t.Errorf("balance %d after the kill", got)
+	}
+	got := call[value[[]any]](t, second.HTTPURL, "getSignatureStatuses", []string{kept, open}).Value
+	if got[0] == nil || got[1] != nil {
+		t.Errorf("statuses after the kill: %v", got)
 	}
 }

@@ -51,14 +51,11 @@ func openDirectory(ctx context.Context, path string) (*directory, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(path, 0o711); err != nil {
+	d := &directory{path: path}
+	if err := d.takeLock(ctx); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(path, "logs"), 0o700); err != nil {
-		return nil, err
-	}
-	d := &directory{path: path}
-	if err := d.takeLock(ctx); err != nil {
 		return nil, err
 	}
 	// Of a supervisor that was killed; what it says is no longer true.
@@ -77,40 +74,71 @@ func openDirectory(ctx context.Context, path string) (*directory, error) {
 // takeLock refuses if another supervisor is alive, and waits for the leftovers
 // of a dead one.
 func (d *directory) takeLock(ctx context.Context) error {
-	f, err := os.OpenFile(filepath.Join(d.path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, leftoverWait)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := d.tryLock()
 		if err == nil {
 			break
 		}
-		holder, _ := os.ReadFile(f.Name())
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(holder)))
-		if proc.Alive(pid) {
-			_ = f.Close()
+		if !errors.Is(err, errHeld) {
+			return err
+		}
+		if pid := d.holder(); proc.Alive(pid) {
 			return fmt.Errorf("a sandbox is already running in %s (pid %d)", d.path, pid)
 		}
 		select {
 		case <-ctx.Done():
-			_ = f.Close()
-			return fmt.Errorf("processes of an earlier sandbox still hold %s: %w", f.Name(), err)
+			return fmt.Errorf("%s: processes of an earlier sandbox still run: %w", d.path, err)
 		case <-tick.C:
 		}
 	}
-	if err := f.Truncate(0); err != nil {
+	if err := d.lock.Truncate(0); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
+	_, err := d.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+var errHeld = errors.New("the lock is held")
+
+// tryLock sets d.lock, or returns errHeld. The file is opened anew each time: the
+// leftovers of a temporary sandbox remove their directory with the lock in it, and
+// a lock on a file that has no name any more keeps nobody out.
+func (d *directory) tryLock() error {
+	if err := os.MkdirAll(d.path, 0o711); err != nil {
 		return err
+	}
+	f, err := os.OpenFile(d.lockPath(), os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return errHeld // removed since the line above
+	}
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return errHeld
+	}
+	named, err1 := os.Stat(d.lockPath())
+	opened, err2 := f.Stat()
+	if err1 != nil || err2 != nil || !os.SameFile(named, opened) {
+		_ = f.Close()
+		return errHeld
 	}
 	d.lock = f
 	return nil
+}
+
+func (d *directory) lockPath() string { return filepath.Join(d.path, "lock") }
+
+// holder is the supervisor that took the lock last, 0 if none is known.
+func (d *directory) holder() int {
+	b, _ := os.ReadFile(d.lockPath())
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
 }
 
 func (d *directory) close() { _ = d.lock.Close() }

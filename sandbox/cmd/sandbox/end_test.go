@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -90,7 +91,7 @@ func TestFailedStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { _ = taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	for name, c := range map[string]struct {
 		env  string
@@ -111,7 +112,9 @@ func TestFailedStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := tempDir(t)
-			cmd := exec.Command(exe, append([]string{"up", "--rm", "--dir", dir}, c.args...)...)
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, exe, append([]string{"up", "--rm", "--dir", dir}, c.args...)...)
 			cmd.Env = append(os.Environ(), c.env)
 			out, err := cmd.CombinedOutput()
 			if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), c.says) {

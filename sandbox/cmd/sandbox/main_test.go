@@ -71,7 +71,10 @@ func startUp(t *testing.T, dir string, args ...string) *upProcess {
 	t.Helper()
 	s := launchUp(t, dir, args...)
 	s.await("sandbox.json", func() error {
-		_, err := s.read()
+		d, err := s.read()
+		if err == nil && d.PID != s.cmd.Process.Pid {
+			err = errors.New("it is a predecessor's")
+		}
 		return err
 	})
 	return s
@@ -85,7 +88,7 @@ func launchUp(t *testing.T, dir string, args ...string) *upProcess {
 		t.Fatal(err)
 	}
 	s := &upProcess{t: t, dir: dir, log: &lockedBuffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command(exe, append([]string{"up", "--dir", dir}, args...)...)
+	s.cmd = exec.Command(exe, append([]string{"up", "--dir", dir, "--watch-pid", strconv.Itoa(os.Getpid())}, args...)...)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

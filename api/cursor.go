@@ -1,0 +1,47 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+)
+
+// cursor is a place in a list. It is opaque to clients and bound to the list
+// and its filters, so that a place in one list is never read as one in another.
+type cursor[K any] struct {
+	Version  int    `json:"v"`
+	Resource string `json:"r"`
+	Filters  []byte `json:"f"` // hash
+	Key      K      `json:"k"`
+}
+
+const cursorVersion = 1
+
+func encodeCursor[K any](resource string, filters any, key K) string {
+	text, _ := json.Marshal(cursor[K]{cursorVersion, resource, hashFilters(filters), key}) // plain fields cannot fail
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// decodeCursor reads a cursor of this resource and these filters; nil for "".
+func decodeCursor[K any](text, resource string, filters any) (*K, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var c cursor[K]
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil || c.Version != cursorVersion || c.Resource != resource || string(c.Filters) != string(hashFilters(filters)) {
+		p := fail(CursorInvalid, "")
+		p.Errors = []FieldError{{"query:cursor", CursorInvalid, p.Detail}}
+		return nil, p
+	}
+	return &c.Key, nil
+}
+
+func hashFilters(filters any) []byte {
+	text, _ := json.Marshal(filters) // structs of strings cannot fail
+	sum := sha256.Sum256(text)
+	return sum[:9]
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"regexp"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"go.uber.org/zap"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/telemetry"
+)
+
+func (s *Server) registerIntents() {
+	const tag = "Payment intents"
+	register(s, operation{
+		method: http.MethodPost, path: intentsPath, id: "create-payment-intent", tag: tag, scope: IntentsWrite, status: http.StatusCreated,
+		summary: "Order a payment",
+		description: "A 201 means that the payment is stored together with the hold on your funds; from then on it is paid exactly once, " +
+			"ends otherwise with the hold released, or waits visibly for a person.",
+		errors: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge},
+	}, s.create)
+	answers[ChangedIntent](s, intentsPath, "201")
+
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath, id: "list-payment-intents", tag: tag, scope: IntentsRead,
+		summary: "List payments, newest first", errors: []int{http.StatusBadRequest},
+	}, s.list)
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}", id: "get-payment-intent", tag: tag, scope: IntentsRead,
+		summary: "Get a payment", errors: []int{http.StatusNotFound},
+	}, s.get)
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}/events", id: "list-payment-intent-events", tag: tag, scope: IntentsRead,
+		summary:     "List the events of a payment, oldest first",
+		description: "The same events, byte for byte, that webhooks carry. sequence is gapless.",
+		errors:      []int{http.StatusBadRequest, http.StatusNotFound},
+	}, s.events)
+	register(s, operation{
+		method: http.MethodPost, path: intentsPath + "/{id}/cancel", id: "cancel-payment-intent", tag: tag, scope: IntentsWrite,
+		summary:     "Stop a payment",
+		description: "Possible until signed bytes may have left us. Canceling twice is harmless.",
+		errors:      []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
+	}, s.cancel)
+	answers[ChangedIntent](s, intentsPath+"/{id}/cancel", "200")
+}
+
+// IntentPath names an intent.
+type IntentPath struct {
+	ID string `path:"id" maxLength:"64" example:"pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+}
+
+var intentID = regexp.MustCompile(`^pi_[0-9a-f]{32}$`)
+
+// mine reads an intent of the caller.
+func (s *Server) mine(ctx context.Context, id string) (payment.Intent, error) {
+	if !intentID.MatchString(id) {
+		return payment.Intent{}, fail(NotFound, "")
+	}
+	telemetry.Add(ctx, zap.String("intent_id", id))
+	who := caller(ctx)
+	return s.store.MerchantIntent(ctx, who.ID, who.Key.Mode, id)
+}
+
+type intentOutput struct{ Body payment.Resource }
+
+func (s *Server) get(ctx context.Context, in *IntentPath) (*intentOutput, error) {
+	i, err := s.mine(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &intentOutput{i.Resource()}, nil
+}
+
+// Page is what every list answers.
+type Page struct {
+	Object     string `json:"object" enum:"list"`
+	HasMore    bool   `json:"has_more"`
+	NextCursor string `json:"next_cursor,omitempty" doc:"Pass it as cursor, with the same filters, for what follows"`
+}
+
+// PageQuery chooses a page of a list.
+type PageQuery struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	Cursor string `query:"cursor" maxLength:"1000" doc:"next_cursor of the page before"`
+}
+
+type listInput struct {
+	ListFilters
+	PageQuery
+}
+
+// ListFilters are what a cursor is bound to.
+type ListFilters struct {
+	Status     []string  `query:"status" maxItems:"10" doc:"One or several, separated by commas" enum:"created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected" json:"s"`
+	Chain      string    `query:"chain" maxLength:"80" doc:"Chain that was chosen: name or CAIP-2 id" json:"c"`
+	Reference  string    `query:"reference" maxLength:"200" json:"r"`
+	CreatedGTE time.Time `query:"created_gte" doc:"Created at this time or later" json:"g"`
+	CreatedLT  time.Time `query:"created_lt" doc:"Created before this time" json:"l"`
+}
+
+// IntentList is a page of payments.
+type IntentList struct {
+	Page
+	Data []payment.Resource `json:"data"`
+}
+
+type listOutput struct{ Body IntentList }
+
+func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	who := caller(ctx)
+	f := store.ListFilter{MerchantID: who.ID, Mode: who.Key.Mode, Reference: in.Reference}
+	if len(checkText("query:reference", in.Reference)) > 0 {
+		p := fail(ParameterInvalid, "")
+		p.Errors = []FieldError{{"query:reference", ParameterInvalid, "Use UTF-8 without NUL."}}
+		return nil, p
+	}
+	for _, status := range in.Status {
+		f.Statuses = append(f.Statuses, payment.Status(status))
+	}
+	if in.Chain != "" {
+		chain, ok := s.chains[in.Chain]
+		if !ok {
+			p := fail(ParameterInvalid, s.chainNames())
+			p.Errors = []FieldError{{"query:chain", ChainNotConfigured, s.chainNames()}}
+			return nil, p
+		}
+		f.Chain = chain.Name
+	}
+	if !in.CreatedGTE.IsZero() {
+		f.CreatedAfter = &in.CreatedGTE
+	}
+	if !in.CreatedLT.IsZero() {
+		f.CreatedBefore = &in.CreatedLT
+	}
+	after, err := decodeCursor[store.Cursor](in.Cursor, "payment_intents", in.ListFilters)
+	if err != nil {
+		return nil, err
+	}
+	intents, more, err := s.store.ListIntents(ctx, f, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := IntentList{Page: Page{Object: "list", HasMore: more}, Data: make([]payment.Resource, len(intents))}
+	for n, i := range intents {
+		out.Data[n] = i.Resource()
+	}
+	if more {
+		last := intents[len(intents)-1]
+		out.NextCursor = encodeCursor("payment_intents", in.ListFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
+	}
+	return &listOutput{out}, nil
+}
+
+// StoredEvent is an event in the bytes that were stored and signed.
+type StoredEvent struct{ json.RawMessage }
+
+// Schema implements huma.SchemaProvider.
+func (StoredEvent) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[payment.Event](), true, "Event")
+}
+
+// EventList is a page of events.
+type EventList struct {
+	Page
+	Data []StoredEvent `json:"data"`
+}
+
+type eventsInput struct {
+	IntentPath
+	PageQuery
+}
+
+type eventsOutput struct{ Body EventList }
+
+func (s *Server) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
+	if _, err := s.mine(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	after, err := decodeCursor[int64](in.Cursor, "events", in.ID)
+	if err != nil {
+		return nil, err
+	}
+	var sequence int64
+	if after != nil {
+		sequence = *after
+	}
+	who := caller(ctx)
+	rows, err := s.store.IntentEvents(ctx, who.ID, who.Key.Mode, in.ID, sequence, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := EventList{Page: Page{Object: "list", HasMore: len(rows) > in.Limit}, Data: []StoredEvent{}}
+	if out.HasMore {
+		rows = rows[:in.Limit]
+		out.NextCursor = encodeCursor("events", in.ID, rows[len(rows)-1].Sequence)
+	}
+	for _, r := range rows {
+		out.Data = append(out.Data, StoredEvent{r.Body})
+	}
+	return &eventsOutput{out}, nil
+}

@@ -1,0 +1,320 @@
+package solana
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
+)
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	preflight := func(err string) error {
+		return &rpcError{Code: -32002, Message: "Transaction simulation failed", Data: json.RawMessage(`{"err":` + err + `,"logs":[]}`)}
+	}
+	code := func(n int) error { return &rpcError{Code: n, Message: "words"} }
+	instruction := func(n int) error { return preflight(fmt.Sprintf(`{"InstructionError":[3,{"Custom":%d}]}`, n)) }
+	for _, c := range []struct {
+		err   error
+		want  chains.Acceptance
+		class string
+	}{
+		{code(-32001), chains.Unsure, "block_cleaned_up"},
+		{code(-32003), chains.Rejected, "signature_verification_failure"},
+		{code(-32004), chains.Unsure, "block_not_available"},
+		{code(-32005), chains.Unsure, "node_unhealthy"},
+		{code(-32006), chains.Rejected, "precompile_verification_failure"},
+		{code(-32007), chains.Unsure, "slot_skipped"},
+		{code(-32008), chains.Unsure, "no_snapshot"},
+		{code(-32009), chains.Unsure, "long_term_storage_slot_skipped"},
+		{code(-32010), chains.Unsure, "key_excluded_from_secondary_index"},
+		{code(-32011), chains.Unsure, "transaction_history_not_available"},
+		{code(-32012), chains.Unsure, "scan_error"},
+		{code(-32013), chains.Rejected, "signature_length_mismatch"},
+		{code(-32014), chains.Unsure, "block_status_not_available_yet"},
+		{code(-32015), chains.Unsure, "unsupported_transaction_version"},
+		{code(-32016), chains.Unsure, "min_context_slot_not_reached"},
+		{code(-32017), chains.Unsure, "epoch_rewards_period_active"},
+		{code(-32018), chains.Unsure, "slot_not_epoch_boundary"},
+		{code(-32019), chains.Unsure, "long_term_storage_unreachable"},
+		{code(-32601), chains.Unsure, "method_not_found"},
+		{code(-32602), chains.Rejected, "invalid_params"},
+		{code(-32603), chains.Unsure, "internal_error"},
+		{code(-32429), chains.Unsure, "provider_limit"},
+		{code(-1), chains.Unsure, "unclassified"},
+		{code(-32002), chains.Unsure, "preflight_failure"},
+		{preflight(`"AlreadyProcessed"`), chains.Accepted, "already_processed"},
+		{preflight(`"BlockhashNotFound"`), chains.Unsure, "blockhash_not_found"},
+		{preflight(`"InsufficientFundsForFee"`), chains.Unsure, "lane_needs_lamports"},
+		{preflight(`"AccountNotFound"`), chains.Unsure, "lane_needs_lamports"},
+		{preflight(`"AccountInUse"`), chains.Unsure, "congestion"},
+		{preflight(`"WouldExceedMaxBlockCostLimit"`), chains.Unsure, "congestion"},
+		{preflight(`"WouldExceedMaxAccountCostLimit"`), chains.Unsure, "congestion"},
+		{preflight(`"WouldExceedAccountDataBlockLimit"`), chains.Unsure, "congestion"},
+		{preflight(`"ClusterMaintenance"`), chains.Unsure, "cluster_maintenance"},
+		{preflight(`{"InsufficientFundsForRent":{"account_index":2}}`), chains.Rejected, "insufficient_funds_for_rent"},
+		{preflight(`"TooManyAccountLocks"`), chains.Rejected, "too_many_account_locks"},
+		{preflight(`"MaxLoadedAccountsDataSizeExceeded"`), chains.Rejected, "loaded_accounts_too_large"},
+		{preflight(`"SignatureFailure"`), chains.Rejected, "signature_failure"},
+		{preflight(`"SanitizeFailure"`), chains.Rejected, "sanitize_failure"},
+		{preflight(`"UnsupportedVersion"`), chains.Rejected, "unsupported_version"},
+		{preflight(`"SomethingNew"`), chains.Unsure, "transaction_error_unclassified"},
+		{preflight(`{"InstructionError":[0,"ComputationalBudgetExceeded"]}`), chains.Unsure, "instruction_error"},
+		{instruction(0x0), chains.Unsure, "account_not_rent_exempt_or_in_use"},
+		{instruction(0x1), chains.Unsure, "treasury_needs_tokens"},
+		{instruction(0x3), chains.Rejected, "mint_mismatch"},
+		{instruction(0x4), chains.Rejected, "owner_mismatch"},
+		{instruction(0x11), chains.Unsure, "token_account_frozen"},
+		{instruction(0x12), chains.Rejected, "mint_decimals_mismatch"},
+		{instruction(0x99), chains.Unsure, "instruction_error"},
+		{fmt.Errorf("%w: x: %w", chains.ErrUnknown, &httpError{status: 429}), chains.Unsure, "provider_limit"},
+		{&httpError{status: 403}, chains.Unsure, "provider_limit"},
+		{&httpError{status: 503}, chains.Unsure, "node_unfit"},
+		{&httpError{status: 404}, chains.Unsure, "http_error"},
+		{errors.New("connection refused"), chains.Unsure, "transport"},
+	} {
+		if got := verdictOf(c.err); got.Acceptance != c.want || got.Class != c.class {
+			t.Errorf("%v: %s %s, want %s %s", c.err, got.Acceptance, got.Class, c.want, c.class)
+		}
+	}
+}
+
+func TestCombinedVerdict(t *testing.T) {
+	t.Parallel()
+	yes, no, maybe := chains.Verdict{Acceptance: chains.Accepted}, chains.Verdict{Acceptance: chains.Rejected}, chains.Verdict{Acceptance: chains.Unsure}
+	for _, c := range []struct {
+		in   []chains.Verdict
+		want chains.Acceptance
+	}{
+		{nil, chains.Unsure},
+		{[]chains.Verdict{no, no}, chains.Rejected},
+		{[]chains.Verdict{no, maybe}, chains.Unsure},
+		{[]chains.Verdict{no, maybe, yes}, chains.Accepted},
+	} {
+		if got := combine(c.in).Acceptance; got != c.want {
+			t.Errorf("%v: %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func seen(level string) *status { return &status{Slot: 7, ConfirmationStatus: level} }
+
+func seenFailed(level string) *status {
+	return &status{Slot: 7, ConfirmationStatus: level, Err: json.RawMessage(`{"InstructionError":[3,{"Custom":1}]}`)}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	const end = 1000
+	for _, c := range []struct {
+		name   string
+		in     []*status
+		height uint64
+		want   chains.SightingKind
+	}{
+		{"absent in its window", []*status{nil}, end - 1, chains.Unseen},
+		{"absent at its last height", []*status{nil}, end, chains.Unseen},
+		{"absent past its window", []*status{nil}, end + 1, chains.Dead},
+		{"processed", []*status{seen("processed")}, 1, chains.Unseen},
+		{"processed, past the window", []*status{seen("processed")}, end + 1, chains.Unseen},
+		{"confirmed", []*status{seen("confirmed")}, 1, chains.Included},
+		{"confirmed failure", []*status{seenFailed("confirmed")}, end + 1, chains.Included},
+		{"finalized", []*status{seen("finalized")}, 1, chains.Paid},
+		{"rooted, level not named", []*status{{Slot: 7}}, 1, chains.Paid},
+		{"finalized failure", []*status{seenFailed("finalized")}, 1, chains.Reverted},
+		{"one variant failed, the other may land", []*status{seenFailed("finalized"), nil}, end, chains.Unseen},
+		{"one variant failed, the other expired", []*status{seenFailed("finalized"), nil}, end + 1, chains.Reverted},
+		{"one variant failed, the other paid", []*status{seenFailed("finalized"), seen("finalized")}, end + 1, chains.Paid},
+	} {
+		if got := judge(c.in, c.height, end); got.kind != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got.kind, c.want)
+		}
+	}
+}
+
+func TestCannotPay(t *testing.T) {
+	t.Parallel()
+	slot := chains.Slot{FromHeight: 500, ExpiresHeight: 1000}
+	good := observation{FinalizedHeight: 1001, FinalizedSlot: 1100, FirstAvailableBlock: 400, LookupSlot: 1132, statuses: []*status{nil}}
+	for _, c := range []struct {
+		name   string
+		change func(*observation)
+		want   bool
+	}{
+		{"absent after the end", func(*observation) {}, true},
+		{"the last block is not final", func(o *observation) { o.FinalizedHeight = 1000 }, false},
+		{"history begins after the signing", func(o *observation) { o.FirstAvailableBlock = 501 }, false},
+		{"lookup answered by a node that lags", func(o *observation) { o.LookupSlot = 1099 }, false},
+		{"no statuses", func(o *observation) { o.statuses = nil }, false},
+		{"landed", func(o *observation) { o.statuses = []*status{seen("finalized")} }, false},
+		{"landed, reversible", func(o *observation) { o.statuses = []*status{seen("processed")} }, false},
+		{"failed, reversible", func(o *observation) { o.statuses = []*status{seenFailed("confirmed")} }, false},
+		{"failed", func(o *observation) { o.statuses = []*status{seenFailed("finalized")}; o.FinalizedHeight = 900 }, true},
+		{"one failed, one open", func(o *observation) {
+			o.statuses = []*status{seenFailed("finalized"), nil}
+			o.FinalizedHeight = 900
+		}, false},
+	} {
+		o := good
+		c.change(&o)
+		if got := cannotPay(o, slot); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestUnitPrice(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		recent     []uint64
+		percentile int
+		want       uint64
+	}{
+		{nil, 75, 10},
+		{[]uint64{0, 0, 0}, 75, 10},
+		{[]uint64{40, 10, 30, 20}, 75, 30},
+		{[]uint64{40, 10, 30, 20}, 100, 40},
+		{[]uint64{40, 10, 30, 20}, 1, 10},
+		{[]uint64{5000}, 50, 100},
+	} {
+		if got := unitPrice(c.recent, c.percentile, 10, 100); got != c.want {
+			t.Errorf("unitPrice(%v, %d) = %d, want %d", c.recent, c.percentile, got, c.want)
+		}
+	}
+}
+
+func TestFeeLamports(t *testing.T) {
+	t.Parallel()
+	if got := feeLamports(2, 1, 120_000); got != 10_001 {
+		t.Errorf("0.12 lamports of priority fee are rounded to %d, want up to 1", got-10_000)
+	}
+	if got := feeLamports(1, 1000, 120_000); got != 5120 {
+		t.Errorf("fee %d", got)
+	}
+}
+
+func TestPlausibleEndOfABlockhash(t *testing.T) {
+	t.Parallel()
+	for lastValid, want := range map[uint64]bool{0: false, 1000: false, 1099: false, 1100: true, 1150: true, 1200: true, 1201: false, 300_001_150: false} {
+		if got := plausible(lastValid, 1000) == nil; got != want {
+			t.Errorf("end %d at height 1000: %v", lastValid, got)
+		}
+	}
+}
+
+func TestDelta(t *testing.T) {
+	t.Parallel()
+	balance := func(index int, mint, owner, amount string) tokenBalance {
+		b := tokenBalance{AccountIndex: index, Mint: mint, Owner: owner}
+		b.Amount.Amount = amount
+		return b
+	}
+	other := balance(2, "usdc", "treasury", "900")
+	for _, c := range []struct {
+		name      string
+		pre, post []tokenBalance
+		ok        bool
+	}{
+		{"new account", nil, []tokenBalance{other, balance(1, "usdc", "payee", "50")}, true},
+		{"had some", []tokenBalance{other, balance(1, "usdc", "payee", "7")}, []tokenBalance{balance(1, "usdc", "payee", "57"), other}, true},
+		{"less", nil, []tokenBalance{balance(1, "usdc", "payee", "49")}, false},
+		{"more", nil, []tokenBalance{balance(1, "usdc", "payee", "51")}, false},
+		{"gone down", []tokenBalance{balance(1, "usdc", "payee", "100")}, []tokenBalance{balance(1, "usdc", "payee", "50")}, false},
+		{"other mint", nil, []tokenBalance{balance(1, "fake", "payee", "50")}, false},
+		{"other owner", nil, []tokenBalance{balance(1, "usdc", "thief", "50")}, false},
+		{"not shown", nil, []tokenBalance{other}, false},
+		{"no number", nil, []tokenBalance{balance(1, "usdc", "payee", "x")}, false},
+	} {
+		if _, _, err := delta(&txMeta{Pre: c.pre, Post: c.post}, 1, "usdc", "payee", "50"); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestMatchAnswers(t *testing.T) {
+	t.Parallel()
+	id := func(n int) *int { return &n }
+	one := json.RawMessage("1")
+	for _, c := range []struct {
+		name string
+		in   []response
+		ok   bool
+	}{
+		{"any order", []response{{ID: id(1), Result: one}, {ID: id(0), Result: one}}, true},
+		{"an error is an answer", []response{{ID: id(0), Result: one}, {ID: id(1), Error: &rpcError{}}}, true},
+		{"one missing", []response{{ID: id(0), Result: one}}, false},
+		{"twice the same", []response{{ID: id(0), Result: one}, {ID: id(0), Result: one}}, false},
+		{"unknown id", []response{{ID: id(0), Result: one}, {ID: id(2), Result: one}}, false},
+		{"empty answer", []response{{ID: id(0), Result: one}, {ID: id(1)}}, false},
+	} {
+		calls := []*call{newCall("a"), newCall("b")}
+		if err := match(calls, c.in); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestConfigFaultsNameTheField(t *testing.T) {
+	t.Parallel()
+	good := Config{
+		Name: "solana", GenesisHash: "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d", RPCURLs: []string{"https://rpc.example"},
+		Mint: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", Decimals: 6, Treasury: "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM",
+	}
+	if _, err := good.withDefaults().validate(); err != nil {
+		t.Fatalf("good configuration: %v", err)
+	}
+	for field, spoil := range map[string]func(*Config){
+		"name":                          func(c *Config) { c.Name = "" },
+		"genesis_hash":                  func(c *Config) { c.GenesisHash = "mainnet" },
+		"rpc_urls":                      func(c *Config) { c.RPCURLs = nil },
+		"rpc_urls[0]":                   func(c *Config) { c.RPCURLs = []string{"rpc.example"} },
+		"mint":                          func(c *Config) { c.Mint = "USDC" },
+		"treasury":                      func(c *Config) { c.Treasury = "0x00" },
+		"lanes[0]":                      func(c *Config) { c.Lanes = []string{"x"} },
+		"decimals":                      func(c *Config) { c.Decimals = 19 },
+		"max_conditions_age_ms":         func(c *Config) { c.MaxConditionsAgeMS = 60_000 },
+		"compute_unit_limit":            func(c *Config) { c.ComputeUnitLimit = 2_000_000 },
+		"compute_unit_price_floor":      func(c *Config) { c.ComputeUnitPriceFloor = 9_000_000 },
+		"compute_unit_price_percentile": func(c *Config) { c.ComputeUnitPricePercentile = 101 },
+		"poll_interval_ms":              func(c *Config) { c.PollIntervalMS = -1 },
+	} {
+		bad := good
+		spoil(&bad)
+		if _, err := bad.withDefaults().validate(); err == nil || !strings.Contains(err.Error(), ": "+field+": ") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestOrdersThatAreRefused(t *testing.T) {
+	t.Parallel()
+	c := &Chain{}
+	good := chains.Order{IntentID: "pi_1", Seq: 1, To: "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM", Amount: payment.Units(1), Lane: chains.Lane{Address: "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"}}
+	huge, err := payment.ParseUnits("18446744073709551616")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*chains.Order){
+		"reuse":       func(o *chains.Order) { o.Reuse = &chains.Slot{} },
+		"no id":       func(o *chains.Order) { o.IntentID = "" },
+		"long id":     func(o *chains.Order) { o.IntentID = strings.Repeat("x", 129) },
+		"attempt 0":   func(o *chains.Order) { o.Seq = 0 },
+		"zero":        func(o *chains.Order) { o.Amount = payment.Amount{} },
+		"above 2^64":  func(o *chains.Order) { o.Amount = huge },
+		"payee":       func(o *chains.Order) { o.To = "x" },
+		"lane absent": func(o *chains.Order) { o.Lane.Address = "" },
+	} {
+		bad := good
+		spoil(&bad)
+		if _, err := c.Sign(t.Context(), bad); err == nil || errors.Is(err, chains.ErrStale) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := c.Sign(t.Context(), good); !errors.Is(err, chains.ErrStale) {
+		t.Errorf("without conditions: %v", err)
+	}
+}

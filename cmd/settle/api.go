@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/settlehq/settle/api"
+	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/config"
+	"github.com/settlehq/settle/payment"
+)
+
+func apiCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP API",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			p, err := open(ctx, config.API)
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			nets, err := p.networks(ctx, nil)
+			if err != nil {
+				return err
+			}
+			sealer, err := p.sealer()
+			if err != nil {
+				return err
+			}
+			temporal, err := p.temporal(ctx)
+			if err != nil {
+				return err
+			}
+			defer temporal.Close()
+			server, err := api.New(api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets),
+				Log: p.log, Peppers: p.config.APIKeyPeppers, PublicURL: p.config.PublicURL, Sealer: sealer, Guard: p.guard()})
+			if err != nil {
+				return err
+			}
+			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.config.APIAddress)
+			if err != nil {
+				return fmt.Errorf("SETTLE_API_ADDRESS: %w", err)
+			}
+			p.log.Info("api ready", zap.String("address", listener.Addr().String()))
+			return server.Run(ctx, listener, p.config.WorkerStopTimeout)
+		},
+	}
+}
+
+// directory is the API's view of the configured chains.
+type directory []network
+
+// CheckDestination asks the chain.
+func (d directory) CheckDestination(ctx context.Context, name payment.Chain, address string) (string, error) {
+	for _, n := range d {
+		if n.chain.Info().Name == name {
+			return n.chain.CheckDestination(ctx, address)
+		}
+	}
+	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
+}
+
+// Chains lists what is configured.
+func (d directory) Chains() []api.ChainInfo {
+	out := make([]api.ChainInfo, len(d))
+	for i, n := range d {
+		c := n.chain.Info()
+		out[i] = api.ChainInfo{Name: c.Name, CAIP2: c.CAIP2, Token: c.Token, NativeAsset: c.NativeAsset,
+			NativeDecimals: c.NativeDecimals, ExplorerTxURL: c.ExplorerTxURL}
+	}
+	return out
+}

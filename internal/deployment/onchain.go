@@ -1,0 +1,158 @@
+package deployment
+
+import (
+	"context"
+	"encoding/json"
+	"math/big"
+	"regexp"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/ethereum/go-ethereum/rpc"
+	sol "github.com/gagliardetto/solana-go"
+
+	"github.com/settlehq/settle/chains/evm"
+	"github.com/settlehq/settle/internal/sandbox"
+	"github.com/settlehq/settle/payment"
+)
+
+// ChainPayment is one transfer out of a treasury as its chain tells it. It is
+// read from logs and token balances, past everything that Settle believes.
+type ChainPayment struct {
+	Chain  payment.Chain
+	TxHash string
+	To     string         // address on Ethereum; owner on Solana
+	Amount payment.Amount // base units
+}
+
+// seqs is how many attempts of an intent are looked for.
+const seqs = 10
+
+// PaidOnChain returns every payment out of the treasuries by intent. Transfers
+// that belong to none of the intents are under "".
+func (d *Deployment) PaidOnChain(t sandbox.T, intents []string) map[string][]ChainPayment {
+	t.Helper()
+	paid := map[string][]ChainPayment{}
+	d.paidOnEthereum(t, intents, paid)
+	d.paidOnSolana(t, paid)
+	return paid
+}
+
+func (d *Deployment) paidOnEthereum(t sandbox.T, intents []string, paid map[string][]ChainPayment) {
+	t.Helper()
+	ctx, e := t.Context(), d.Sandbox.Descriptor.Ethereum
+	client, err := ethclient.DialContext(ctx, e.HTTPURL)
+	must(t, err)
+	defer client.Close()
+	token, treasury := common.HexToAddress(e.USDC), common.HexToAddress(d.EthereumTreasury)
+	byNonce := map[common.Hash]string{}
+	for _, id := range intents {
+		for seq := 1; seq <= seqs; seq++ {
+			byNonce[evm.AuthorizationNonce(e.ChainID, token, treasury, id, seq)] = id
+		}
+	}
+	used := crypto.Keccak256Hash([]byte("AuthorizationUsed(address,bytes32)"))
+	transfer := crypto.Keccak256Hash([]byte("Transfer(address,address,uint256)"))
+	logs, err := client.FilterLogs(ctx, ethereum.FilterQuery{FromBlock: new(big.Int), Addresses: []common.Address{token},
+		Topics: [][]common.Hash{{used, transfer}, {common.BytesToHash(treasury.Bytes())}}})
+	must(t, err)
+	nonces := map[common.Hash][]common.Hash{} // by transaction, in log order
+	for _, l := range logs {
+		if l.Topics[0] == used {
+			nonces[l.TxHash] = append(nonces[l.TxHash], l.Topics[2])
+		}
+	}
+	seen := map[common.Hash]int{}
+	for _, l := range logs {
+		if l.Topics[0] != transfer {
+			continue
+		}
+		id := ""
+		if n := seen[l.TxHash]; n < len(nonces[l.TxHash]) {
+			id = byNonce[nonces[l.TxHash][n]]
+		}
+		seen[l.TxHash]++
+		paid[id] = append(paid[id], ChainPayment{Chain: "ethereum", TxHash: l.TxHash.Hex(), To: payee(l), Amount: value(t, l)})
+	}
+}
+
+func payee(l types.Log) string { return common.BytesToAddress(l.Topics[2].Bytes()).Hex() }
+
+func value(t sandbox.T, l types.Log) payment.Amount {
+	a, err := payment.ParseUnits(new(big.Int).SetBytes(l.Data).String())
+	must(t, err)
+	return a
+}
+
+// memoText takes the length off what getSignaturesForAddress calls a memo.
+var memoText = regexp.MustCompile(`^(?:\[\d+\] )?(.*)$`)
+
+func (d *Deployment) paidOnSolana(t sandbox.T, paid map[string][]ChainPayment) {
+	t.Helper()
+	ctx, s := t.Context(), d.Sandbox.Descriptor.Solana
+	client, err := rpc.DialContext(ctx, s.HTTPURL) // any JSON-RPC client reads it
+	must(t, err)
+	defer client.Close()
+	ata, _, err := sol.FindAssociatedTokenAddress(sol.MustPublicKeyFromBase58(d.SolanaTreasury), sol.MustPublicKeyFromBase58(s.USDCMint))
+	must(t, err)
+	before := ""
+	for {
+		var page []struct {
+			Signature string          `json:"signature"`
+			Err       json.RawMessage `json:"err"`
+			Memo      *string         `json:"memo"`
+		}
+		options := map[string]any{"limit": 1000, "commitment": "confirmed"}
+		if before != "" {
+			options["before"] = before
+		}
+		must(t, client.CallContext(ctx, &page, "getSignaturesForAddress", ata.String(), options))
+		for _, p := range page {
+			before = p.Signature
+			if string(p.Err) != "null" || p.Memo == nil {
+				continue // failed, or the treasury being funded
+			}
+			id := memoText.FindStringSubmatch(*p.Memo)[1]
+			paid[id] = append(paid[id], d.solanaTransfer(ctx, t, client, p.Signature))
+		}
+		if len(page) < 1000 {
+			return
+		}
+	}
+}
+
+// solanaTransfer reads who gained what from the token balances around a transaction.
+func (d *Deployment) solanaTransfer(ctx context.Context, t sandbox.T, client *rpc.Client, signature string) ChainPayment {
+	t.Helper()
+	type balance struct {
+		Owner  string `json:"owner"`
+		Amount struct {
+			Amount string `json:"amount"`
+		} `json:"uiTokenAmount"`
+	}
+	var tx struct {
+		Meta struct {
+			Pre  []balance `json:"preTokenBalances"`
+			Post []balance `json:"postTokenBalances"`
+		} `json:"meta"`
+	}
+	must(t, client.CallContext(ctx, &tx, "getTransaction", signature, map[string]any{"commitment": "confirmed", "maxSupportedTransactionVersion": 0}))
+	had := map[string]payment.Amount{}
+	for _, b := range tx.Meta.Pre {
+		a, err := payment.ParseUnits(b.Amount.Amount)
+		must(t, err)
+		had[b.Owner] = a
+	}
+	out := ChainPayment{Chain: "solana", TxHash: signature}
+	for _, b := range tx.Meta.Post {
+		a, err := payment.ParseUnits(b.Amount.Amount)
+		must(t, err)
+		if gain, err := a.Sub(had[b.Owner]); err == nil && !gain.IsZero() {
+			out.To, out.Amount = b.Owner, gain
+		}
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package storetest
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/settlehq/settle/ledger"
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
+)
+
+// Chain is where the fixtures pay.
+const Chain payment.Chain = "ethereum"
+
+// Address is whom the fixtures pay.
+const Address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+// Tx runs fn in a transaction and fails the test if that does not commit.
+func Tx(t testing.TB, s *store.Store, fn func(ctx context.Context, tx *store.Tx) error) {
+	t.Helper()
+	if err := s.Tx(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Merchant makes a merchant with a balance in base units of USDC.
+func Merchant(t testing.TB, s *store.Store, balance uint64) store.Merchant {
+	t.Helper()
+	var m store.Merchant
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+		if m, err = tx.CreateMerchant(ctx, store.Merchant{Name: "Acme"}); err != nil || balance == 0 {
+			return err
+		}
+		return ledger.Deposit(ctx, tx, "deposit:"+m.ID, m.ID, Chain, payment.USDC, payment.Units(balance), time.Now())
+	})
+	return m
+}
+
+// Order is an intent of the merchant that is not stored yet.
+func Order(merchantID string, amount uint64) payment.Intent {
+	return payment.Intent{
+		ID: store.NewID("pi"), MerchantID: merchantID, Mode: payment.Live, Asset: payment.USDC, Amount: payment.Units(amount),
+		Destinations: []payment.Destination{{Chain: Chain, Address: Address}}, Priority: payment.Cheap, RequestID: store.NewID("req"),
+	}
+}
+
+// Accept stores an order with its hold.
+func Accept(ctx context.Context, tx *store.Tx, order payment.Intent, idempotencyKey string) (payment.Intent, error) {
+	var err error
+	if order.HoldID, err = ledger.Hold(ctx, tx, order); err != nil {
+		return payment.Intent{}, err
+	}
+	return tx.CreateIntent(ctx, order, idempotencyKey)
+}
+
+// Intent makes an accepted intent of the merchant over base units of USDC.
+func Intent(t testing.TB, s *store.Store, merchantID string, amount uint64) payment.Intent {
+	t.Helper()
+	var i payment.Intent
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+		i, err = Accept(ctx, tx, Order(merchantID, amount), store.NewID("key"))
+		return err
+	})
+	return i
+}
+
+// Advance moves an intent through open statuses and returns it as stored last.
+func Advance(t testing.TB, s *store.Store, id string, statuses ...payment.Status) payment.Intent {
+	t.Helper()
+	var i payment.Intent
+	for _, status := range statuses {
+		Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+			before, err := tx.LockIntent(ctx, id)
+			if err != nil {
+				return err
+			}
+			after := before
+			after.Status = status
+			i, err = tx.SaveIntent(ctx, before, after)
+			return err
+		})
+	}
+	return i
+}
+
+// End moves an intent to a terminal status other than settled, and voids its hold.
+func End(t testing.TB, s *store.Store, id string, status payment.Status) payment.Intent {
+	t.Helper()
+	var i payment.Intent
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+		before, err := tx.LockIntent(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := ledger.Void(ctx, tx, before); err != nil {
+			return err
+		}
+		after := before
+		after.Status = status
+		i, err = tx.SaveIntent(ctx, before, after)
+		return err
+	})
+	return i
+}
+
+// OpenSlot gives an intent an attempt with a live slot and returns the slot's id.
+func OpenSlot(ctx context.Context, tx *store.Tx, intentID string) (slotID string, err error) {
+	attempt, err := tx.InsertAttempt(ctx, db.InsertAttemptParams{
+		ID: store.NewID("att"), IntentID: intentID, Chain: string(Chain), Address: Address, Route: json.RawMessage("{}"),
+	})
+	if err != nil {
+		return "", err
+	}
+	slotID = store.NewID("slot")
+	return slotID, tx.InsertSlot(ctx, db.InsertSlotParams{
+		ID: slotID, AttemptID: attempt.ID, IntentID: intentID, Chain: string(Chain),
+		Kind: "eip3009", Authority: "0xtreasury", Nonce: slotID,
+	})
+}
+
+// Fee is the network fee of a settled fixture, in wei.
+var Fee = payment.Units(21_000)
+
+// Settle opens a slot for a created intent, has the chain pay it, and settles
+// the intent with its posting, all in one transaction.
+func Settle(t testing.TB, s *store.Store, id string) payment.Intent {
+	t.Helper()
+	Advance(t, s, id, payment.Routed, payment.Submitted)
+	var settled payment.Intent
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+		before, err := tx.LockIntent(ctx, id)
+		if err != nil {
+			return err
+		}
+		slotID, err := OpenSlot(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := Pay(ctx, tx, before, slotID); err != nil {
+			return err
+		}
+		err = ledger.Settle(ctx, tx, ledger.Settlement{
+			IntentID: id, HoldID: before.HoldID, MerchantID: before.MerchantID, Chain: Chain, Asset: before.Asset,
+			Amount: before.Amount, Fee: Fee, NativeAsset: "ETH", FeePaidByUs: true, EffectiveAt: time.Now(),
+		})
+		if err != nil {
+			return err
+		}
+		after := before
+		after.Status = payment.Settled
+		settled, err = tx.SaveIntent(ctx, before, after)
+		return err
+	})
+	return settled
+}
+
+// Pay stores the outcome that a slot paid its intent, and closes the slot.
+func Pay(ctx context.Context, tx *store.Tx, i payment.Intent, slotID string) error {
+	height, log := int64(7), int32(0)
+	err := tx.InsertOutcome(ctx, db.InsertOutcomeParams{
+		SlotID: slotID, IntentID: i.ID, Result: "paid", Chain: string(Chain), TxHash: "0xhash" + slotID, BlockHash: "0xblock",
+		BlockHeight: &height, LogIndex: &log, Amount: &i.Amount, Address: Address, Fee: Fee, FeePayer: "0xlane",
+		Proof: json.RawMessage("{}"), EffectiveAt: time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	return tx.CloseSlot(ctx, db.CloseSlotParams{ID: slotID, State: "paid"})
+}
