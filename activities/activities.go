@@ -63,6 +63,9 @@ func (s *Steps) change(ctx context.Context, step, id string, decide func(context
 			return err
 		}
 		before, out = intent.Status, stateOf(intent)
+		if err := seen(ctx, tx, intent); err != nil {
+			return err
+		}
 		if intent.Status.Terminal() {
 			return nil
 		}
@@ -81,6 +84,15 @@ func (s *Steps) change(ctx context.Context, step, id string, decide func(context
 		return State{}, fmt.Errorf("%s %s: %w", step, id, err)
 	}
 	return out, nil
+}
+
+// seen takes the intent off the list of workflows to be started: one of its
+// steps runs, so its workflow does. Steps behind the first find it gone.
+func seen(ctx context.Context, tx *store.Tx, i payment.Intent) error {
+	if i.Status == payment.Created || i.Status == payment.Canceled {
+		return tx.WorkflowSeen(ctx, i.ID)
+	}
+	return nil
 }
 
 // end closes an intent that nothing can pay any more and gives its hold back.

@@ -10,15 +10,11 @@ import (
 
 // Screen applies the merchant's limits, the deadline and the list of blocked
 // addresses. It leaves the intent created, parks it for review above the
-// merchant's review limit, or ends it. It also takes the intent off the list
-// of workflows to be started, which proves that this one runs.
+// merchant's review limit, or ends it.
 func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
 	return s.change(ctx, "screen", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		if i.Status != payment.Created {
 			return nil, nil
-		}
-		if err := tx.WorkflowSeen(ctx, i.ID); err != nil {
-			return nil, err
 		}
 		if overdue(i) {
 			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")

@@ -208,7 +208,7 @@ type Sighting struct {
 	LogIndex    int             `json:"log_index,omitempty"`    // of the transfer: EVM log index, Solana instruction index
 	BlockTime   time.Time       `json:"block_time,omitzero"`
 	Sender      string          `json:"sender,omitempty"`    // who paid the network fee
-	Fee         payment.Amount  `json:"fee"`                 // network fee actually charged, native base units
+	Fee         payment.Amount  `json:"fee"`                 // what Sender was charged: the network fee and the rent of accounts it opened; native base units
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
 	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome

@@ -23,8 +23,9 @@ type evidence struct {
 	BlockHash      string              `json:"block_hash"`
 	BlockTime      int64               `json:"block_time"` // Unix seconds
 	FeePayer       string              `json:"fee_payer"`
-	Fee            uint64              `json:"fee_lamports"`
-	Instruction    int                 `json:"instruction"` // index of the transfer
+	Fee            uint64              `json:"fee_lamports"`     // of the network
+	Charged        uint64              `json:"charged_lamports"` // to the fee payer: the fee, and the rent of a token account it opened
+	Instruction    int                 `json:"instruction"`      // index of the transfer
 	Memo           string              `json:"memo"`
 	Mint           string              `json:"mint,omitempty"`
 	PayeeAccount   string              `json:"payee_token_account,omitempty"`
@@ -47,6 +48,8 @@ type transactionResult struct {
 type txMeta struct {
 	Err  json.RawMessage `json:"err"`
 	Fee  uint64          `json:"fee"`
+	Had  []uint64        `json:"preBalances"`  // lamports, by account; the fee payer is the first
+	Has  []uint64        `json:"postBalances"` // lamports
 	Pre  []tokenBalance  `json:"preTokenBalances"`
 	Post []tokenBalance  `json:"postTokenBalances"`
 }
@@ -80,10 +83,13 @@ func (c *Chain) evidence(n *node, w chains.Watched, x wantedTx, txCall, blockCal
 	if tx == nil || tx.Meta == nil {
 		return evidence{}, fmt.Errorf("%w: %s names a status but not the transaction", chains.ErrUnknown, n.name)
 	}
+	if len(tx.Meta.Had) == 0 || len(tx.Meta.Has) == 0 || tx.Meta.Had[0] < tx.Meta.Has[0]+tx.Meta.Fee {
+		return evidence{}, fmt.Errorf("%w: %s does not show what the fee payer was charged", chains.ErrUnknown, n.name)
+	}
 	stored := w.Txs[x.tx]
 	e := evidence{
 		Kind: chains.Paid, Node: n.name, Commitment: finalized, Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
-		Fee: tx.Meta.Fee, PaymentAddress: w.To, Amount: w.Amount.String(),
+		Fee: tx.Meta.Fee, Charged: tx.Meta.Had[0] - tx.Meta.Has[0], PaymentAddress: w.To, Amount: w.Amount.String(),
 	}
 	if !bytes.Equal(tx.Transaction.bytes, stored.Raw) {
 		return evidence{}, fmt.Errorf("%w: %s shows other bytes than were signed", chains.ErrUnknown, n.name)

@@ -208,7 +208,7 @@ func (c *Chain) examine(ctx context.Context, n *node, w []chains.Watched, wanted
 		s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
 		s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
 		s.LogIndex = e.Instruction
-		s.Sender, s.Fee = e.FeePayer, payment.Units(e.Fee)
+		s.Sender, s.Fee = e.FeePayer, payment.Units(e.Charged)
 		if kind == chains.Reverted {
 			s.SlotDead = true // atomic: the fee was paid, nothing moved
 			s.Reason = transactionErrorText(x.status.Err)

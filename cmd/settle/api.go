@@ -34,7 +34,7 @@ func apiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			temporal, err := p.temporal(ctx)
+			temporal, err := p.temporal()
 			if err != nil {
 				return err
 			}

@@ -52,8 +52,10 @@ func (p *process) close() {
 	_ = p.log.Sync() // stderr cannot be synced on every system
 }
 
-func (p *process) temporal(ctx context.Context) (client.Client, error) {
-	c, err := client.DialContext(ctx, client.Options{HostPort: p.config.TemporalAddress, Namespace: p.config.TemporalNamespace,
+// temporal returns a client that connects when it is first used: the API
+// accepts payments while Temporal is down.
+func (p *process) temporal() (client.Client, error) {
+	c, err := client.NewLazyClient(client.Options{HostPort: p.config.TemporalAddress, Namespace: p.config.TemporalNamespace,
 		Logger: telemetry.TemporalLogger(p.log)})
 	if err != nil {
 		return nil, fmt.Errorf("temporal at %s: %w", p.config.TemporalAddress, err)

@@ -52,7 +52,7 @@ func workerCommand() *cobra.Command {
 			}
 			sender := webhooks.NewSender(webhooks.SenderConfig{Guard: p.guard()})
 			defer sender.Close()
-			temporal, err := p.temporal(ctx)
+			temporal, err := p.temporal()
 			if err != nil {
 				return err
 			}

@@ -41,6 +41,8 @@ type Options struct {
 	// EventTypes that the receiver subscribes to; default the ends of a payment.
 	EventTypes []string
 	APIPort    int // default: free
+	// SkipSolanaSlots makes the funding final at once; for a chain of one's own.
+	SkipSolanaSlots bool
 	// Dir keeps settings, keys and logs; default a temporary directory.
 	Dir string
 }
@@ -103,6 +105,10 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 		"SETTLE_API_URL=" + d.APIURL,
 	}
 	d.merchant(o, peppers, sealing)
+	if o.SkipSolanaSlots {
+		s.Descriptor.Solana.AdvanceSlots(t, 40)
+	}
+	d.AwaitFinality(t)
 	d.Run(t, "books", "open")
 
 	d.API = d.process("api")

@@ -43,28 +43,27 @@ func WithMigrations(up func(ctx context.Context, url string) error) Option {
 	return func(s *Sandbox) { s.migrate = up }
 }
 
-var shared struct {
-	sync.Mutex
-	sandbox *Sandbox
-}
+// join finds or starts the sandbox once per process. A failure is final, so that
+// a hundred tests don't wait for the same timeout.
+var join = sync.OnceValues(func() (Descriptor, error) {
+	path := os.Getenv(EnvDescriptor)
+	if path == "" {
+		var err error
+		if path, err = launch(); err != nil {
+			return Descriptor{}, err
+		}
+	}
+	return read(path)
+})
 
 // Start joins the sandbox of this test run, and starts it if need be.
 func Start(t T, options ...Option) *Sandbox {
 	t.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.sandbox == nil {
-		join := joinRun
-		if path := os.Getenv(EnvDescriptor); path != "" {
-			join = func() (*Sandbox, error) { return Open(path) }
-		}
-		running, err := join()
-		if err != nil {
-			t.Fatalf("sandbox: %v", err)
-		}
-		shared.sandbox = running
+	d, err := join()
+	if err != nil {
+		t.Fatalf("sandbox: %v", err)
 	}
-	s := &Sandbox{Descriptor: shared.sandbox.Descriptor}
+	s := &Sandbox{Descriptor: d}
 	for _, o := range options {
 		o(s)
 	}
