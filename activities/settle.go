@@ -15,10 +15,14 @@ import (
 // verdict on the payment: every death was proven.
 const maxDeadSlots = 10
 
-// Sighting is what AwaitConfirmation hands to Settle.
-type Sighting = chains.Sighting
+// Sighting is what AwaitConfirmation hands to Settle: what became of one slot.
+// The zero Sighting is of none.
+type Sighting struct {
+	SlotID string `json:"slot_id,omitempty"`
+	chains.Sighting
+}
 
-// SettleInput is a final sighting of an intent's live slot.
+// SettleInput is a final sighting of one of an intent's slots.
 type SettleInput struct {
 	IntentID string   `json:"intent_id"`
 	Sighting Sighting `json:"sighting"`
@@ -27,17 +31,21 @@ type SettleInput struct {
 // Settle records what the chain finally did: outcome, ledger posting, status
 // and event in one transaction. Paid settles the intent. A dead slot, with its
 // proof, sends it back to routing. A finalized failure asks a person.
+//
+// Only a sighting of the live slot counts: a step that runs again late, when
+// the payment has its next slot already, must not close that one with the
+// death of the last.
 func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 	return s.change(ctx, "settle", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
-		if err != nil || !ok {
+		if err != nil || !ok || live.id != in.Sighting.SlotID {
 			return nil, err
 		}
 		desk, err := s.desk(live.chain)
 		if err != nil {
 			return nil, err
 		}
-		p := posting{tx: tx, intent: i, slot: live, seen: in.Sighting, info: desk.Chain.Info()}
+		p := posting{tx: tx, intent: i, slot: live, seen: in.Sighting.Sighting, info: desk.Chain.Info()}
 		switch in.Sighting.Kind {
 		case chains.Paid:
 			return p.paid(ctx)
@@ -60,7 +68,7 @@ type posting struct {
 }
 
 func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
-	ours, err := p.result(ctx, true)
+	ours, _, err := p.result(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +88,9 @@ func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
 }
 
 func (p posting) reverted(ctx context.Context) (*payment.Intent, error) {
-	ours, err := p.result(ctx, false)
-	if err != nil {
-		return nil, err
+	ours, news, err := p.result(ctx, false)
+	if err != nil || (ours && !news) {
+		return nil, err // a person has been asked about this transaction
 	}
 	if ours {
 		if err := ledger.NetworkFee(ctx, p.tx, "tx:"+p.seen.TxHash+":fee", p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID); err != nil {
@@ -117,18 +125,19 @@ func (p posting) dead(ctx context.Context) (*payment.Intent, error) {
 }
 
 // result stores what the finalized block says of the transaction, if it is
-// one of ours: somebody else may submit an authorization too.
-func (p posting) result(ctx context.Context, succeeded bool) (ours bool, err error) {
+// one of ours: somebody else may submit an authorization too. news is false if
+// that was stored before.
+func (p posting) result(ctx context.Context, succeeded bool) (ours, news bool, err error) {
 	t, err := p.tx.TransactionByHash(ctx, db.TransactionByHashParams{Chain: string(p.info.Name), Hash: p.seen.TxHash})
 	if ours, err = found(err); !ours {
-		return false, err
+		return false, false, err
 	}
-	_, err = p.tx.InsertTransactionResult(ctx, db.InsertTransactionResultParams{TransactionID: t.ID, Succeeded: succeeded, Reason: p.seen.Reason,
+	inserted, err := p.tx.InsertTransactionResult(ctx, db.InsertTransactionResultParams{TransactionID: t.ID, Succeeded: succeeded, Reason: p.seen.Reason,
 		BlockHash: p.seen.BlockHash, BlockHeight: int64(p.seen.BlockHeight), Fee: p.seen.Fee, EffectiveAt: p.seen.BlockTime})
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return true, p.tx.MarkLanesIncluded(ctx, []string{p.slot.id})
+	return true, inserted > 0, p.tx.MarkLanesIncluded(ctx, []string{p.slot.id})
 }
 
 // outcome stores the proof and closes the slot with it.

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/api"
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 func deposit(ctx context.Context, tx *store.Tx, merchantID string, units uint64) error {

@@ -57,14 +57,18 @@ func (s *Server) cancelIntent(ctx context.Context, id, actor, reason string) (bo
 				return err
 			}
 		}
-		body, err = changed(ctx, tx, after)
+		balance, err := ledger.BalanceIn(ctx, tx.Queries, after.MerchantID, after.Asset)
+		if err != nil {
+			return err
+		}
+		body, err = changed(after, balance)
 		return err
 	})
 	return body, err
 }
 
 // stop ends a locked intent as canceled and gives its hold back, if no slot
-// can pay it.
+// can pay it. The relay tells the workflow if the signal after the commit fails.
 func (s *Server) stop(ctx context.Context, tx *store.Tx, before payment.Intent, actor, reason string) (payment.Intent, error) {
 	if !before.Status.Cancelable() {
 		return before, notCancelable(before)
@@ -83,6 +87,9 @@ func (s *Server) stop(ctx context.Context, tx *store.Tx, before payment.Intent, 
 	if err := tx.Audit(ctx, store.AuditEntry{
 		Actor: actor, Action: "payment_intent.cancel", ObjectID: before.ID, Reason: reason, RequestID: telemetry.RequestID(ctx),
 	}); err != nil {
+		return before, err
+	}
+	if err := tx.TellWorkflow(ctx, before.ID); err != nil {
 		return before, err
 	}
 	return tx.SaveIntent(ctx, before, after)

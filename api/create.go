@@ -14,7 +14,6 @@ import (
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/db"
 	"github.com/settlehq/settle/telemetry"
 )
 
@@ -145,28 +144,28 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 }
 
 // accept stores the payment: funds hold, intent, first event and the answer
-// commit together. It fills in *intent and returns the answer's bytes.
+// commit together. It fills in *intent and returns the answer's bytes. The hold
+// and everything else are one statement each, since the merchant's balance is
+// locked from the first on.
 //
 // A concurrent request with the same key waits inside for this one, at the
 // merchant's balance or at the key, and then fails with ErrConflict or
 // ErrInsufficientFunds.
 func (s *Server) accept(ctx context.Context, intent *payment.Intent, key store.IdempotencyKey) (body []byte, err error) {
+	order := *intent
 	err = s.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		i := *intent
+		i := order
 		i.ID = store.NewID("pi")
-		if i.HoldID, err = ledger.Hold(ctx, tx, i); err != nil {
+		reserved, err := ledger.Reserve(ctx, tx, i)
+		if err != nil {
 			return err
 		}
-		if i, err = tx.CreateIntent(ctx, i, key.Key); err != nil {
-			return err
-		}
-		if body, err = changed(ctx, tx, i); err != nil {
-			return err
-		}
-		*intent = i
-		return tx.InsertIdempotency(ctx, store.IdempotencyRecord{
-			IdempotencyKey: key, ResourceID: i.ID, Status: http.StatusCreated, Body: body,
+		i.HoldID, i.CreatedAt = reserved.HoldID, reserved.At
+		*intent, err = tx.AcceptIntent(ctx, i, key, func(stored payment.Intent) (int, []byte, error) {
+			body, err = changed(stored, reserved.Balance)
+			return http.StatusCreated, body, err
 		})
+		return err
 	})
 	if err == nil {
 		telemetry.Add(ctx, zap.String("intent_id", intent.ID))
@@ -174,19 +173,9 @@ func (s *Server) accept(ctx context.Context, intent *payment.Intent, key store.I
 	return body, err
 }
 
-// changed renders an intent with the balance as this transaction leaves it.
-func changed(ctx context.Context, tx *store.Tx, i payment.Intent) ([]byte, error) {
-	row, err := tx.FlooredBalance(ctx, db.FlooredBalanceParams{
-		Kind: string(ledger.MerchantAvailable), Owner: i.MerchantID, Asset: i.Asset.Code,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("balance of %s: %w", i.MerchantID, err)
-	}
-	available, err := row.Posted.Sub(row.Held)
-	if err != nil {
-		return nil, fmt.Errorf("balance of %s is below its holds: %w", i.MerchantID, err)
-	}
-	return json.Marshal(ChangedIntent{Resource: i.Resource(), BalancesAfter: balanceOf(i.Asset, available, row.Held)})
+// changed renders an intent with the balance that the change leaves behind.
+func changed(i payment.Intent, b ledger.Balance) ([]byte, error) {
+	return json.Marshal(ChangedIntent{Resource: i.Resource(), BalancesAfter: balanceOf(i.Asset, b.Available, b.Held)})
 }
 
 func balanceOf(a payment.Asset, available, held payment.Amount) Balance {

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 func TestCreateStoresEverythingAndStartsTheWorkflow(t *testing.T) {

@@ -20,9 +20,9 @@ import (
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/config"
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 	"github.com/settlehq/settle/webhooks"
 )
 

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/api"
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 // ids walks a list to its end.

@@ -27,12 +27,14 @@ const (
 
 // Relay starts the workflows of accepted intents: right away through a bounded
 // queue in memory, and by sweeping the database for those that were missed
-// because the process died, the queue was full, or Temporal was down.
+// because the process died, the queue was full, or Temporal was down. In the
+// same way it tells workflows that their intent was canceled.
 //
 // It guarantees that every accepted intent is offered to Temporal until its
-// workflow was seen running: the row that a sweep takes is removed by the
-// workflow's first step, not by the relay. Starting twice is harmless, since
-// the workflow's id is the intent's.
+// workflow was seen running, and every canceled one until its workflow has seen
+// that: the row that a sweep takes is removed by the workflow's next step, and
+// by the relay only when there is no next step. Starting twice is harmless,
+// since the workflow's id is the intent's, and so is telling twice.
 type Relay struct {
 	store     *store.Store
 	temporal  client.Client
@@ -90,9 +92,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Sweep takes the accepted intents whose workflow has not been seen in time,
-// and starts it. It returns how many it started; an error says what stopped
-// it, and what it left will be due again.
+// Sweep takes the intents whose workflow has not been seen in time since they
+// were accepted or canceled, and starts or tells it. It returns how many; an
+// error says what stopped it, and what it left will be due again.
 func (r *Relay) Sweep(ctx context.Context) (started int, err error) {
 	var due []payment.Intent
 	err = r.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -107,7 +109,11 @@ func (r *Relay) Sweep(ctx context.Context) (started int, err error) {
 	group.SetLimit(relayStarts)
 	for i, intent := range due {
 		group.Go(func() error {
-			failed[i] = r.start(ctx, intent)
+			if intent.Status.Terminal() {
+				failed[i] = r.tell(ctx, intent)
+			} else {
+				failed[i] = r.start(ctx, intent)
+			}
 			return nil
 		})
 	}
@@ -141,9 +147,32 @@ func (r *Relay) start(ctx context.Context, intent payment.Intent) error {
 	return nil
 }
 
+// tell wakes the workflow of an intent that ended behind its back, or starts
+// it, so that it delivers the webhooks and closes. If it closed already, there is
+// nobody to tell, and the intent is taken off the list.
+func (r *Relay) tell(ctx context.Context, intent payment.Intent) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	reason := string(intent.Status)
+	if intent.Failure != nil {
+		reason = intent.Failure.Message
+	}
+	_, err := r.temporal.SignalWithStartWorkflow(ctx, intent.ID, workflows.ReviewSignal,
+		payment.Review{Action: payment.CancelAction, Actor: "system", Reason: reason},
+		workflows.StartOptions(intent, r.taskQueue), workflows.PaymentWorkflow, workflows.PaymentInput{IntentID: intent.ID})
+	var closed *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &closed) {
+		err = r.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return tx.WorkflowSeen(ctx, intent.ID) })
+	}
+	if err != nil {
+		return fmt.Errorf("tell workflow of %s: %w", intent.ID, err)
+	}
+	return nil
+}
+
 // tellCanceled wakes the workflow of a canceled intent, which may be waiting
-// for a reviewer. The database already says canceled, so it is a hint: a
-// workflow that is told nothing finds out at its next step.
+// for a reviewer, right away. It is a hint: if it fails, the relay's sweep tells
+// the workflow.
 func (s *Server) tellCanceled(ctx context.Context, intentID, actor, reason string) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 // overdue makes every waiting start due now.

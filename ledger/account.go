@@ -47,7 +47,7 @@ type account struct {
 }
 
 // Account returns the id of an account and opens it if need be, in the same
-// transaction. Ids of platform accounts are remembered once they are committed.
+// transaction. Ids are remembered once they are committed.
 func Account(ctx context.Context, tx *store.Tx, kind Kind, owner, asset string) (int64, error) {
 	key := account{kind, owner, asset}
 	if id, ok := tx.Recall(key); ok {
@@ -57,8 +57,6 @@ func Account(ctx context.Context, tx *store.Tx, kind Kind, owner, asset string) 
 	if err != nil {
 		return 0, fmt.Errorf("ledger account %s:%s[%s]: %w", kind, owner, asset, err)
 	}
-	if kind != MerchantAvailable {
-		tx.Remember(key, id)
-	}
+	tx.Remember(key, id)
 	return id, nil
 }

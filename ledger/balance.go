@@ -47,7 +47,12 @@ type Balance struct {
 // MerchantBalance reads the merchant's balance of an asset; it is zero if
 // nothing was ever deposited.
 func MerchantBalance(ctx context.Context, s *store.Store, merchantID string, asset payment.Asset) (Balance, error) {
-	row, err := s.Queries().FlooredBalance(ctx, db.FlooredBalanceParams{
+	return BalanceIn(ctx, s.Queries(), merchantID, asset)
+}
+
+// BalanceIn is MerchantBalance as a running transaction (its Queries) sees it.
+func BalanceIn(ctx context.Context, q *db.Queries, merchantID string, asset payment.Asset) (Balance, error) {
+	row, err := q.FlooredBalance(ctx, db.FlooredBalanceParams{
 		Kind: string(MerchantAvailable), Owner: merchantID, Asset: asset.Code,
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -56,11 +61,15 @@ func MerchantBalance(ctx context.Context, s *store.Store, merchantID string, ass
 	if err != nil {
 		return Balance{}, fmt.Errorf("balance of %s: %w", merchantID, err)
 	}
-	available, err := row.Posted.Sub(row.Held)
+	return balanceOf(merchantID, row.Posted, row.Held)
+}
+
+func balanceOf(merchantID string, posted, held payment.Amount) (Balance, error) {
+	available, err := posted.Sub(held)
 	if err != nil {
 		return Balance{}, fmt.Errorf("balance of %s is below its holds: %w", merchantID, err)
 	}
-	return Balance{Available: available, Held: row.Held, Posted: row.Posted}, nil
+	return Balance{Available: available, Held: held, Posted: posted}, nil
 }
 
 // PlatformBalance is the debit balance of a platform account, in base units of

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 // damage is done past every guard, as by a restored backup or a hand.

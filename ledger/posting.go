@@ -59,22 +59,33 @@ func optional(s string) *string {
 	return &s
 }
 
-// Hold reserves the intent's amount of its merchant's available balance and
-// returns the hold's id, for intent.HoldID. It reads ID, MerchantID, Asset and
-// Amount, since the intent's row is written after it. ErrInsufficientFunds if
-// the balance does not cover it; the transaction must then be rolled back.
-func Hold(ctx context.Context, tx *store.Tx, intent payment.Intent) (holdID string, err error) {
-	id, err := Account(ctx, tx, MerchantAvailable, intent.MerchantID, intent.Asset.Code)
-	if err != nil {
-		return "", err
-	}
-	holdID, err = tx.LedgerHold(ctx, db.LedgerHoldParams{
-		Reference: intent.ID + ":hold", Account: id, Amount: intent.Amount, IntentID: intent.ID,
+// Reservation is a hold and what it left behind.
+type Reservation struct {
+	HoldID  string
+	Balance Balance   // of the merchant, after the hold
+	At      time.Time // by the database's clock, under the lock of the balance
+}
+
+// Reserve holds the intent's amount of its merchant's available balance, in one
+// round trip (L4): the account stays locked until the transaction ends. It
+// reads ID, MerchantID, Asset and Amount, since the intent's row is written
+// after it. ErrInsufficientFunds if the balance does not cover it; the
+// transaction must then be rolled back.
+func Reserve(ctx context.Context, tx *store.Tx, intent payment.Intent) (Reservation, error) {
+	row, err := tx.LedgerHold(ctx, db.LedgerHoldParams{
+		Reference: intent.ID + ":hold", MerchantID: intent.MerchantID, Asset: intent.Asset.Code, Amount: intent.Amount, IntentID: intent.ID,
 	})
 	if err != nil {
-		return "", fmt.Errorf("hold %s of %s for intent %s: %w", intent.Amount, intent.MerchantID, intent.ID, err)
+		return Reservation{}, fmt.Errorf("hold %s of %s for intent %s: %w", intent.Amount, intent.MerchantID, intent.ID, err)
 	}
-	return holdID, nil
+	balance, err := balanceOf(intent.MerchantID, row.Posted, row.Held)
+	return Reservation{HoldID: row.ID, Balance: balance, At: row.At}, err
+}
+
+// Hold is Reserve for those who need only the hold's id, for intent.HoldID.
+func Hold(ctx context.Context, tx *store.Tx, intent payment.Intent) (holdID string, err error) {
+	r, err := Reserve(ctx, tx, intent)
+	return r.HoldID, err
 }
 
 // Void releases the intent's hold. Call it only in the transaction that ends

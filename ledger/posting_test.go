@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 // wantBalance compares a merchant's balance, in base units.

@@ -155,6 +155,21 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- Reserves p_amount of what a merchant has, and tells what that leaves and the
+-- time, so that the caller can render its answer without another round trip
+-- while the account is locked.
+-- +goose StatementBegin
+CREATE FUNCTION ledger_hold_merchant(p_reference text, p_merchant text, p_asset text, p_amount numeric, p_intent text,
+                                     OUT hold_id uuid, OUT posted numeric, OUT held numeric, OUT at timestamptz) LANGUAGE plpgsql AS $$
+DECLARE
+  aid bigint := ledger_account('merchant_available', p_merchant, p_asset);
+BEGIN
+  hold_id := ledger_hold(p_reference, aid, p_amount, p_intent);
+  SELECT credits_posted - debits_posted, debits_pending INTO STRICT posted, held FROM ledger_accounts WHERE id = aid;
+  at := clock_timestamp();
+END $$;
+-- +goose StatementEnd
+
 -- Releases a hold.
 -- +goose StatementBegin
 CREATE FUNCTION ledger_void(p_reference text, p_hold uuid, p_intent text) RETURNS uuid LANGUAGE plpgsql AS $$
@@ -230,7 +245,7 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP FUNCTION ledger_post, ledger_void, ledger_hold, ledger_claim, ledger_account;
+DROP FUNCTION ledger_post, ledger_void, ledger_hold_merchant, ledger_hold, ledger_claim, ledger_account;
 DROP TABLE ledger_entries, ledger_transfers, ledger_accounts;
 DROP FUNCTION ledger_check_balanced;
 DROP SEQUENCE ledger_merchant_account_id, ledger_platform_account_id;

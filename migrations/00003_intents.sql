@@ -50,8 +50,9 @@ CREATE INDEX payment_intents_list ON payment_intents (merchant_id, mode, created
 CREATE INDEX payment_intents_open ON payment_intents (status, updated_at)
   WHERE status NOT IN ('settled', 'failed', 'canceled', 'expired', 'rejected');
 
--- An accepted intent whose workflow has not been seen running yet. The first
--- step of the workflow removes the row; every API process sweeps for old ones.
+-- An intent whose workflow does not know of it yet: it was accepted and no step
+-- has run, or it was canceled and no step has found that. The next step of the
+-- workflow removes the row; every API process sweeps for old ones.
 CREATE TABLE intent_starts (
   intent_id  text PRIMARY KEY REFERENCES payment_intents,
   next_at    timestamptz NOT NULL,

@@ -8,8 +8,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/migrations"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 func TestUpIsIdempotent(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 // world speaks to one database past the store, as a bug or a hand would.

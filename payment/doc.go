@@ -6,7 +6,7 @@
 // Invariants:
 //   - An [Amount] is a non-negative integer in base units (10^-decimals of its
 //     [Asset]); arithmetic is checked and never wraps.
-//   - The legal status changes are the table in transitions.go, and nothing
+//   - The legal status changes are the table in status.go, and nothing
 //     else. Postgres holds the same table and refuses what it does not list.
 //   - A terminal status never changes.
 //

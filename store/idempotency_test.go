@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 func key(merchantID, name string) store.IdempotencyKey {

@@ -9,15 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/db"
-	"github.com/settlehq/settle/store/storetest"
 )
-
-func updateWithoutEvent(i payment.Intent) db.UpdateIntentParams {
-	return db.UpdateIntentParams{ID: i.ID, Version: i.Version, Status: string(payment.Routed)}
-}
 
 func events(t *testing.T, s *store.Store, i payment.Intent) []store.EventRow {
 	t.Helper()

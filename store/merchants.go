@@ -31,13 +31,19 @@ func (tx *Tx) CreateMerchant(ctx context.Context, m Merchant) (Merchant, error) 
 	return Merchant(row), nil
 }
 
-// Merchant reads a merchant. ErrNotFound if there is none.
+// Merchant reads a merchant. ErrNotFound if there is none. What was read is
+// remembered for 5 s, so a new limit takes that long to be noticed.
 func (s *Store) Merchant(ctx context.Context, id string) (Merchant, error) {
+	if m, ok := s.found.get(id); ok {
+		return m.(Merchant), nil
+	}
 	row, err := s.queries.GetMerchant(ctx, id)
 	if err != nil {
 		return Merchant{}, fmt.Errorf("merchant %s: %w", id, err)
 	}
-	return Merchant(row), nil
+	m := Merchant(row)
+	s.found.put(id, m)
+	return m, nil
 }
 
 // APIKey is what is stored of an API key: never its secret.
@@ -88,6 +94,15 @@ func (tx *Tx) RevokeAPIKey(ctx context.Context, id string) (APIKey, error) {
 		return APIKey{}, fmt.Errorf("revoke api key %s: %w", id, err)
 	}
 	return apiKeyOf(row), nil
+}
+
+// NoteKeyUse writes down that a key was used just now, at most once a minute;
+// the use of a key that does not exist is no error.
+func (s *Store) NoteKeyUse(ctx context.Context, id string) error {
+	if err := s.queries.NoteAPIKeyUse(ctx, id); err != nil {
+		return fmt.Errorf("note use of api key %s: %w", id, err)
+	}
+	return nil
 }
 
 func apiKeyOf(r db.ApiKey) APIKey {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,12 +23,20 @@ const (
 	defaultMaxConns  = 20
 )
 
+// Bounds of what a Store remembers.
+const (
+	maxFacts     = 100_000
+	maxMerchants = 10_000
+	merchantTTL  = 5 * time.Second
+)
+
 // Store is a pool of connections to one database. It is safe for concurrent use.
 type Store struct {
 	pool    *pgxpool.Pool
 	queries *db.Queries
 	onRetry func(sqlstate string)
-	facts   sync.Map // see Tx.Remember
+	facts   *cache // see Tx.Remember
+	found   *cache // merchants by id
 }
 
 // Option changes what Open does.
@@ -65,7 +72,8 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, queries: db.New(mapped{pool}), onRetry: func(string) {}}
+	s := &Store{pool: pool, queries: db.New(mapped{pool}), onRetry: func(string) {},
+		facts: newCache(maxFacts, 0), found: newCache(maxMerchants, merchantTTL)}
 	for _, o := range options {
 		o(s)
 	}

@@ -28,6 +28,7 @@ type Tx struct {
 	*db.Queries
 	store       *Store
 	afterCommit []func()
+	clock       time.Time // the database's, when an intent was locked last; zero: never
 }
 
 // Tx runs fn in one READ COMMITTED transaction and commits it if fn returns
@@ -94,11 +95,24 @@ func (s *Store) Snapshot(ctx context.Context, timeout time.Duration, fn func(ctx
 func (tx *Tx) AfterCommit(f func()) { tx.afterCommit = append(tx.afterCommit, f) }
 
 // Remember keeps a fact that can never change, such as an account's id, for
-// all later transactions of this Store once this one is committed. The number
-// of such facts must be bounded.
+// all later transactions of this Store once this one is committed. A Store
+// remembers at most 100,000 facts, so the caller must be able to read each again.
 func (tx *Tx) Remember(key, value any) {
-	tx.AfterCommit(func() { tx.store.facts.Store(key, value) })
+	tx.AfterCommit(func() { tx.store.facts.put(key, value) })
 }
 
 // Recall returns what a committed transaction remembered under key.
-func (tx *Tx) Recall(key any) (value any, ok bool) { return tx.store.facts.Load(key) }
+func (tx *Tx) Recall(key any) (value any, ok bool) { return tx.store.facts.get(key) }
+
+// now is the database's time for what this transaction writes: that of the last
+// lock of an intent, which costs nothing, or else the clock is asked.
+func (tx *Tx) now(ctx context.Context) (time.Time, error) {
+	if !tx.clock.IsZero() {
+		return tx.clock, nil
+	}
+	at, err := tx.ReadClock(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the clock: %w", err)
+	}
+	return at, nil
+}

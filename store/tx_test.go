@@ -10,8 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/settlehq/settle/internal/storetest"
+	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 )
 
 func TestNewID(t *testing.T) {
@@ -191,13 +192,11 @@ func TestErrorsOfCommit(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t)
 	m := storetest.Merchant(t, s, 10)
-	i := storetest.Intent(t, s, m.ID, 10)
 	err := s.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.UpdateIntent(ctx, updateWithoutEvent(i))
-		return err
+		return tx.ClaimIdempotency(ctx, store.IdempotencyKey{MerchantID: m.ID, Mode: payment.Live, Route: "POST /x", Key: "k", RequestHash: []byte{1}})
 	})
 	if !errors.Is(err, store.ErrRefused) || store.SQLState(err) != "23514" {
-		t.Errorf("a change without its event: %v", err)
+		t.Errorf("a claim without its answer: %v", err)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/storetest"
 	"github.com/settlehq/settle/treasury"
 )
 

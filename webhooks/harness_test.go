@@ -10,10 +10,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
-	"github.com/settlehq/settle/store/storetest"
 	"github.com/settlehq/settle/telemetry"
 	"github.com/settlehq/settle/webhooks"
 	"github.com/settlehq/settle/webhooks/receiver"

@@ -74,7 +74,7 @@ func Register(w sdk.Registry, steps *activities.Steps) {
 	RegisterWorkflows(w)
 	for name, step := range map[string]any{
 		"Screen": steps.Screen, "SelectRoute": steps.SelectRoute, "ReserveNonce": steps.ReserveNonce, "Broadcast": steps.Broadcast,
-		"AwaitConfirmation": steps.AwaitConfirmation, "Settle": steps.Settle, "Review": steps.Review,
+		"AwaitConfirmation": steps.AwaitConfirmation, "Settle": steps.Settle, "Review": steps.Review, "Look": steps.Look,
 		"DeliverWebhook": steps.DeliverWebhook, "RetryWebhook": steps.RetryWebhook,
 	} {
 		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})

@@ -29,6 +29,9 @@ var (
 // PaymentInput starts a Payment. Everything else is read from the database.
 type PaymentInput struct {
 	IntentID string `json:"intent_id"`
+	// Asked continues a payment in review in a new history: what a reviewer
+	// sent since the question was asked counts.
+	Asked bool `json:"asked,omitempty"`
 }
 
 // StartOptions starts the workflow of an intent: the id is the intent's, so a

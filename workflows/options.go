@@ -43,6 +43,10 @@ var (
 	}
 )
 
+// lookEvery is how often a payment that waits for a person looks whether it
+// was changed behind its back.
+const lookEvery = time.Hour
+
 func backoff(first, most time.Duration) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: most}
 }

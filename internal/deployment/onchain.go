@@ -112,11 +112,16 @@ func (d *Deployment) paidOnSolana(t sandbox.T, paid map[string][]ChainPayment) {
 		must(t, client.CallContext(ctx, &page, "getSignaturesForAddress", ata.String(), options))
 		for _, p := range page {
 			before = p.Signature
-			if string(p.Err) != "null" || p.Memo == nil {
-				continue // failed, or the treasury being funded
+			if string(p.Err) != "null" {
+				continue
 			}
-			id := memoText.FindStringSubmatch(*p.Memo)[1]
-			paid[id] = append(paid[id], d.solanaTransfer(ctx, t, client, p.Signature))
+			id := ""
+			if p.Memo != nil {
+				id = memoText.FindStringSubmatch(*p.Memo)[1]
+			}
+			if transfer, out := d.solanaTransfer(ctx, t, client, p.Signature); out {
+				paid[id] = append(paid[id], transfer)
+			}
 		}
 		if len(page) < 1000 {
 			return
@@ -124,8 +129,9 @@ func (d *Deployment) paidOnSolana(t sandbox.T, paid map[string][]ChainPayment) {
 	}
 }
 
-// solanaTransfer reads who gained what from the token balances around a transaction.
-func (d *Deployment) solanaTransfer(ctx context.Context, t sandbox.T, client *rpc.Client, signature string) ChainPayment {
+// solanaTransfer reads who gained what from the token balances around a
+// transaction; out is false if the treasury did not pay it.
+func (d *Deployment) solanaTransfer(ctx context.Context, t sandbox.T, client *rpc.Client, signature string) (p ChainPayment, out bool) {
 	t.Helper()
 	type balance struct {
 		Owner  string `json:"owner"`
@@ -146,13 +152,17 @@ func (d *Deployment) solanaTransfer(ctx context.Context, t sandbox.T, client *rp
 		must(t, err)
 		had[b.Owner] = a
 	}
-	out := ChainPayment{Chain: "solana", TxHash: signature}
+	p = ChainPayment{Chain: "solana", TxHash: signature}
 	for _, b := range tx.Meta.Post {
 		a, err := payment.ParseUnits(b.Amount.Amount)
 		must(t, err)
-		if gain, err := a.Sub(had[b.Owner]); err == nil && !gain.IsZero() {
-			out.To, out.Amount = b.Owner, gain
+		gain, err := a.Sub(had[b.Owner])
+		switch {
+		case b.Owner == d.SolanaTreasury:
+			out = err != nil // it has less than before
+		case err == nil && !gain.IsZero():
+			p.To, p.Amount = b.Owner, gain
 		}
 	}
-	return out
+	return p, out
 }

@@ -31,7 +31,7 @@ func (s *Sandbox) Database(t T) string {
 	if err != nil {
 		t.Fatalf("sandbox: %v", err)
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	template := "template0"
 	if s.migrate != nil {
 		if template, err = s.template(ctx, conn); err != nil {
@@ -43,7 +43,7 @@ func (s *Sandbox) Database(t T) string {
 		t.Fatalf("sandbox: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), databaseTimeout)
 		defer cancel()
 		if err := dropDatabase(ctx, s.Descriptor.Postgres.URL, name); err != nil {
 			t.Logf("sandbox: %v", err)
@@ -133,7 +133,7 @@ func dropDatabase(ctx context.Context, url, name string) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	return execDDL(ctx, conn, "DROP DATABASE IF EXISTS %s WITH (FORCE)", name)
 }
 
@@ -155,8 +155,9 @@ func execDDL(ctx context.Context, conn *pgx.Conn, format string, names ...string
 	return nil
 }
 
-func closeConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+// closeConn says goodbye even if ctx has ended.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }

@@ -39,7 +39,7 @@ func launch() (descriptor string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	descriptor = filepath.Join(dir, "sandbox.json")
 	if _, err := read(descriptor); err == nil {
 		return descriptor, nil
@@ -119,8 +119,8 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sandbox")
+	defer func() { _ = lock.Close() }()
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sandbox") //nolint:noctx // as long as it takes: cold caches need minutes
 	cmd.Dir = filepath.Join(root, "sandbox")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the sandbox: %w\n%s", err, out)
@@ -159,8 +159,8 @@ func up(bin, dir, descriptor string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	cmd := exec.Command(bin, "up", "--rm", "--dir", dir, "--watch-pid", strconv.Itoa(owner()),
+	defer func() { _ = log.Close() }()                                                         // the sandbox has its own copy
+	cmd := exec.Command(bin, "up", "--rm", "--dir", dir, "--watch-pid", strconv.Itoa(owner()), //nolint:noctx // it outlives this process
 		"--eth-block-time", "250ms", "--sol-slot", "100ms")
 	// `go test` waits for everybody who holds its output, and Ctrl-C is for it.
 	cmd.Stdout, cmd.Stderr = log, log
@@ -169,19 +169,22 @@ func up(bin, dir, descriptor string) error {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() {
+		_ = cmd.Wait()
+		ended <- errors.New(cmd.ProcessState.String())
+	}()
 	timeout := time.NewTimer(upTimeout)
 	defer timeout.Stop()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if s, err := Open(filepath.Join(dir, "sandbox.json")); err == nil && s.Descriptor.PID == cmd.Process.Pid {
+		if d, err := read(descriptor); err == nil && d.PID == cmd.Process.Pid {
 			return nil
 		}
 		select {
 		case err := <-ended:
 			said, _ := os.ReadFile(logPath)
-			return fmt.Errorf("it didn't start: %v\n%s", err, said)
+			return fmt.Errorf("it ended instead of starting: %w\n%s", err, said)
 		case <-timeout.C:
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			said, _ := os.ReadFile(logPath)

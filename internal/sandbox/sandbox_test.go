@@ -21,7 +21,7 @@ func migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer closeConn(conn)
+	defer closeConn(ctx, conn)
 	_, err = conn.Exec(ctx, "CREATE TABLE things (name text PRIMARY KEY)")
 	return err
 }
@@ -36,7 +36,7 @@ func TestDatabasePerTest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer closeConn(conn)
+			defer closeConn(t.Context(), conn)
 			if _, err := conn.Exec(t.Context(), "INSERT INTO things VALUES ('mine')"); err != nil {
 				t.Error(err)
 			}
@@ -59,13 +59,13 @@ func TestDatabaseIsDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { closeConn(conn) })
+		t.Cleanup(func() { closeConn(context.WithoutCancel(t.Context()), conn) })
 	})
 	conn, err := pgx.Connect(t.Context(), sb.Descriptor.Postgres.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeConn(conn)
+	defer closeConn(t.Context(), conn)
 	if found, err := exists(t.Context(), conn, name); found || err != nil {
 		t.Errorf("database %q: exists %t, %v", name, found, err)
 	}

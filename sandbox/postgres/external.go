@@ -41,11 +41,11 @@ func runExternal(ctx context.Context, cfg Config, url string, ready func(Ready))
 		return nil
 	}
 	defer removeAll(cfg.RemoveDir)
-	return dropDatabases(connCfg, r.TemporalDB, r.VisibilityDB)
+	return dropDatabases(context.WithoutCancel(ctx), connCfg, r.TemporalDB, r.VisibilityDB)
 }
 
-func dropDatabases(cfg *pgx.ConnConfig, names ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+func dropDatabases(ctx context.Context, cfg *pgx.ConnConfig, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

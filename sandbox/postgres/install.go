@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ var versionLine = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 // findInstalls lists what can run c, best first. An existing cluster can only
 // be run by its own major version.
-func findInstalls(c *cluster) []install {
+func findInstalls(ctx context.Context, c *cluster) []install {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -52,7 +53,7 @@ func findInstalls(c *cluster) []install {
 			continue
 		}
 		seen[dir] = true
-		major, err := probe(dir, c.acct)
+		major, err := probe(ctx, dir, c.acct)
 		if err != nil || (exists && major != want) {
 			fmt.Fprintf(os.Stderr, "not using %s (PostgreSQL %d): cluster version %d, %v\n", dir, major, want, err)
 			continue
@@ -63,9 +64,9 @@ func findInstalls(c *cluster) []install {
 }
 
 // probe runs both programs as the account that will, and tells the major version.
-func probe(bin string, acct account) (int, error) {
+func probe(ctx context.Context, bin string, acct account) (int, error) {
 	for _, name := range []string{"initdb", "postgres"} {
-		cmd := exec.Command(filepath.Join(bin, name), "--version")
+		cmd := exec.CommandContext(ctx, filepath.Join(bin, name), "--version")
 		cmd.SysProcAttr = acct.attr()
 		cmd.Dir = "/"
 		out, err := cmd.CombinedOutput()

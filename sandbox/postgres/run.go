@@ -53,7 +53,7 @@ func runLocal(ctx context.Context, cfg Config, ready func(Ready)) error {
 
 	_, existed := c.major()
 	var faults []error
-	for _, inst := range findInstalls(c) {
+	for _, inst := range findInstalls(ctx, c) {
 		srv, err := start(ctx, c, inst, cfg.Port)
 		if err != nil {
 			if ctx.Err() != nil {

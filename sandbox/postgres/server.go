@@ -89,7 +89,7 @@ func startOnce(ctx context.Context, c *cluster, inst install, port int) (*server
 	for _, s := range settings(port) {
 		args = append(args, "-c", s)
 	}
-	cmd := exec.Command(filepath.Join(inst.bin, "postgres"), args...)
+	cmd := exec.Command(filepath.Join(inst.bin, "postgres"), args...) //nolint:noctx // proc.Process stops it, gently
 	cmd.Dir = c.data
 	cmd.Env = environ()
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -166,8 +166,8 @@ func endPredecessor(ctx context.Context, data string) error {
 		return err
 	}
 	first, _, _ := bytes.Cut(b, []byte("\n"))
-	pid, err := strconv.Atoi(string(first))
-	if err != nil || !proc.Alive(pid) || !runsOn(pid, data) {
+	pid, _ := strconv.Atoi(string(first)) // 0, which isn't alive, for nonsense
+	if !proc.Alive(pid) || !runsOn(ctx, pid, data) {
 		return nil // postgres itself knows a stale file from a live one
 	}
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL} {
@@ -183,10 +183,10 @@ func endPredecessor(ctx context.Context, data string) error {
 }
 
 // runsOn guards against a process id that was given to another program since.
-func runsOn(pid int, data string) bool {
+func runsOn(ctx context.Context, pid int, data string) bool {
 	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
-		cmdline, err = exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+		cmdline, err = exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	}
 	return err == nil && bytes.Contains(cmdline, []byte(data))
 }

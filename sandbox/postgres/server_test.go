@@ -20,7 +20,7 @@ func TestEachInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	installs := findInstalls(probe)
+	installs := findInstalls(t.Context(), probe)
 	if len(installs) == 0 {
 		t.Skip("no PostgreSQL on this machine")
 	}
@@ -40,7 +40,7 @@ func TestEachInstall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close(t.Context())
+			defer func() { _ = conn.Close(t.Context()) }()
 			for setting, want := range map[string]string{
 				"fsync": "on", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300",
 			} {

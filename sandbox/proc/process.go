@@ -116,8 +116,8 @@ func startGuard(pid int, orphanSignal syscall.Signal) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	guard := exec.Command("/bin/sh", "-c", guardScript, "sandbox-guard",
+	defer func() { _ = r.Close() }()                                     // the guard has its own copy
+	guard := exec.Command("/bin/sh", "-c", guardScript, "sandbox-guard", //nolint:noctx // it must outlive us
 		strconv.Itoa(pid), strconv.Itoa(int(orphanSignal)))
 	guard.Stdin = r
 	// Out of the part's group and session: what is aimed at the part must miss it.

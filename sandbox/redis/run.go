@@ -71,7 +71,7 @@ func runServer(ctx context.Context, bin string, cfg Config, ready func(Ready)) (
 		}
 		args = append(args, "--dir", cfg.Dir, "--appendonly", "yes")
 	}
-	cmd := exec.Command(bin, args...)
+	cmd := exec.Command(bin, args...) //nolint:noctx // proc.Process stops it, gently
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	process, err := proc.Start(cmd, syscall.SIGTERM)
 	if err != nil {
@@ -131,7 +131,7 @@ func ping(ctx context.Context, u *url.URL) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	if _, err := conn.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {

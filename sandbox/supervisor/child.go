@@ -35,8 +35,8 @@ func spawn(exe, name string, cfg any, logPath string, lock *os.File) (*child, er
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own copy
-	cmd := exec.Command(exe, "part", name)
+	defer func() { _ = log.Close() }()     // the process has its own copy
+	cmd := exec.Command(exe, "part", name) //nolint:noctx // child.stop ends it, in the tree's order
 	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

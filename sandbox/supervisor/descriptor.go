@@ -1,9 +1,6 @@
 package supervisor
 
-import (
-	"encoding/json"
-	"os"
-)
+import "os"
 
 // writeDescriptor writes sandbox.json: each part's ready line is its section, and
 // "parts" tells the processes. The product's internal/sandbox.Descriptor is the
@@ -29,7 +26,7 @@ func (s *Sandbox) writeDescriptor() error {
 	doc := map[string]any{"pid": os.Getpid(), "dir": s.dir.path, "parts": runs}
 	for name, r := range s.parts {
 		c := r.answering()
-		doc[name] = json.RawMessage(c.ready)
+		doc[name] = c.ready
 		runs[name] = run{PID: c.pid(), Detail: c.detail(), Log: r.logPath}
 	}
 	return writeJSON(s.DescriptorPath(), doc)

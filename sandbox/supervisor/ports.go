@@ -6,7 +6,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
-	"strconv"
 )
 
 // Ports are taken from below the range that Linux and macOS give to outgoing
@@ -59,7 +58,7 @@ func pick(taken map[int]bool) (int, error) {
 }
 
 func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
 		return false
 	}

@@ -59,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 		s.leave()
 		return nil, err
 	}
-	life, cancel := context.WithCancel(context.Background())
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	for _, r := range s.parts {
 		s.keepers.Go(func() { s.keep(life, r) })
@@ -170,5 +170,5 @@ func (s *Sandbox) leave() {
 }
 
 func (s *Sandbox) logf(format string, args ...any) {
-	fmt.Fprintf(s.cfg.Log, format+"\n", args...)
+	_, _ = fmt.Fprintf(s.cfg.Log, format+"\n", args...)
 }

@@ -106,72 +106,65 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 	return i, err
 }
 
-const insertEvent = `-- name: InsertEvent :exec
-INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-`
-
-type InsertEventParams struct {
-	ID         string
-	IntentID   *string
-	MerchantID string
-	Mode       string
-	Sequence   int64
-	Type       string
-	Body       []byte
-	CreatedAt  time.Time
-}
-
-func (q *Queries) InsertEvent(ctx context.Context, arg InsertEventParams) error {
-	_, err := q.db.Exec(ctx, insertEvent,
-		arg.ID,
-		arg.IntentID,
-		arg.MerchantID,
-		arg.Mode,
-		arg.Sequence,
-		arg.Type,
-		arg.Body,
-		arg.CreatedAt,
-	)
-	return err
-}
-
-const insertIntent = `-- name: InsertIntent :one
-INSERT INTO payment_intents (
-  id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-  reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
-) VALUES (
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-  $11, $12, $13, $14, $15, $16, 1, statement_timestamp(), statement_timestamp()
+const insertIntent = `-- name: InsertIntent :exec
+WITH intent AS (
+  INSERT INTO payment_intents (
+    id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
+    reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
+  ) VALUES (
+    $6, $1, $2, $4, $9, $10, $11, $12, $13, $14,
+    $15, $16, $17, $18, $19, $20, 1, $21, $21
+  )
+), event AS (
+  INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
+  VALUES ($22, $6, $1, $2, 1, $23, $24, $21)
+), start AS (
+  INSERT INTO intent_starts (intent_id, next_at) VALUES ($6, clock_timestamp() + interval '5 seconds')
 )
-RETURNING id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at
+INSERT INTO idempotency_keys (merchant_id, mode, route, key, request_hash, resource_id, status, body)
+SELECT $1, $2, $3, $4, $5::bytea, $6, $7::int, $8::bytea
+ WHERE $3::text <> ''
 `
 
 type InsertIntentParams struct {
-	ID             string
-	MerchantID     string
-	Mode           string
-	IdempotencyKey string
-	Asset          string
-	Amount         payment.Amount
-	Destinations   json.RawMessage
-	Priority       string
-	MaxFee         *payment.Amount
-	Deadline       *time.Time
-	Reference      string
-	Metadata       json.RawMessage
-	Status         string
-	Substatus      string
-	HoldID         string
-	RequestID      string
+	MerchantID        string
+	Mode              string
+	AnswerRoute       string
+	IdempotencyKey    string
+	AnswerRequestHash []byte
+	ID                string
+	AnswerStatus      int32
+	AnswerBody        []byte
+	Asset             string
+	Amount            payment.Amount
+	Destinations      json.RawMessage
+	Priority          string
+	MaxFee            *payment.Amount
+	Deadline          *time.Time
+	Reference         string
+	Metadata          json.RawMessage
+	Status            string
+	Substatus         string
+	HoldID            string
+	RequestID         string
+	At                time.Time
+	EventID           string
+	EventType         string
+	EventBody         []byte
 }
 
-func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) (PaymentIntent, error) {
-	row := q.db.QueryRow(ctx, insertIntent,
-		arg.ID,
+// The intent, its first event, the row that its start hangs on and the stored
+// answer to the request (none without a route), in one round trip.
+func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) error {
+	_, err := q.db.Exec(ctx, insertIntent,
 		arg.MerchantID,
 		arg.Mode,
+		arg.AnswerRoute,
 		arg.IdempotencyKey,
+		arg.AnswerRequestHash,
+		arg.ID,
+		arg.AnswerStatus,
+		arg.AnswerBody,
 		arg.Asset,
 		arg.Amount,
 		arg.Destinations,
@@ -184,46 +177,11 @@ func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) (Pay
 		arg.Substatus,
 		arg.HoldID,
 		arg.RequestID,
+		arg.At,
+		arg.EventID,
+		arg.EventType,
+		arg.EventBody,
 	)
-	var i PaymentIntent
-	err := row.Scan(
-		&i.ID,
-		&i.MerchantID,
-		&i.Mode,
-		&i.IdempotencyKey,
-		&i.Asset,
-		&i.Amount,
-		&i.Destinations,
-		&i.Priority,
-		&i.MaxFee,
-		&i.Deadline,
-		&i.Reference,
-		&i.Metadata,
-		&i.Status,
-		&i.Substatus,
-		&i.ReviewReason,
-		&i.ReviewDetail,
-		&i.Approved,
-		&i.Chain,
-		&i.Address,
-		&i.TxHash,
-		&i.FailureCode,
-		&i.FailureMessage,
-		&i.HoldID,
-		&i.RequestID,
-		&i.Version,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
-}
-
-const insertStart = `-- name: InsertStart :exec
-INSERT INTO intent_starts (intent_id, next_at) VALUES ($1, clock_timestamp() + interval '5 seconds')
-`
-
-func (q *Queries) InsertStart(ctx context.Context, intentID string) error {
-	_, err := q.db.Exec(ctx, insertStart, intentID)
 	return err
 }
 
@@ -667,44 +625,62 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 }
 
 const lockIntent = `-- name: LockIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at FROM payment_intents WHERE id = $1 FOR NO KEY UPDATE
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
 `
 
+type LockIntentRow struct {
+	PaymentIntent PaymentIntent
+	At            time.Time
+}
+
 // The row lock is NO KEY: it excludes every other writer of the intent, and
-// does not wait for rows that merely refer to it.
-func (q *Queries) LockIntent(ctx context.Context, id string) (PaymentIntent, error) {
+// does not wait for rows that merely refer to it. A row that was waited for is
+// read again, and the clock with it.
+func (q *Queries) LockIntent(ctx context.Context, id string) (LockIntentRow, error) {
 	row := q.db.QueryRow(ctx, lockIntent, id)
-	var i PaymentIntent
+	var i LockIntentRow
 	err := row.Scan(
-		&i.ID,
-		&i.MerchantID,
-		&i.Mode,
-		&i.IdempotencyKey,
-		&i.Asset,
-		&i.Amount,
-		&i.Destinations,
-		&i.Priority,
-		&i.MaxFee,
-		&i.Deadline,
-		&i.Reference,
-		&i.Metadata,
-		&i.Status,
-		&i.Substatus,
-		&i.ReviewReason,
-		&i.ReviewDetail,
-		&i.Approved,
-		&i.Chain,
-		&i.Address,
-		&i.TxHash,
-		&i.FailureCode,
-		&i.FailureMessage,
-		&i.HoldID,
-		&i.RequestID,
-		&i.Version,
-		&i.CreatedAt,
-		&i.UpdatedAt,
+		&i.PaymentIntent.ID,
+		&i.PaymentIntent.MerchantID,
+		&i.PaymentIntent.Mode,
+		&i.PaymentIntent.IdempotencyKey,
+		&i.PaymentIntent.Asset,
+		&i.PaymentIntent.Amount,
+		&i.PaymentIntent.Destinations,
+		&i.PaymentIntent.Priority,
+		&i.PaymentIntent.MaxFee,
+		&i.PaymentIntent.Deadline,
+		&i.PaymentIntent.Reference,
+		&i.PaymentIntent.Metadata,
+		&i.PaymentIntent.Status,
+		&i.PaymentIntent.Substatus,
+		&i.PaymentIntent.ReviewReason,
+		&i.PaymentIntent.ReviewDetail,
+		&i.PaymentIntent.Approved,
+		&i.PaymentIntent.Chain,
+		&i.PaymentIntent.Address,
+		&i.PaymentIntent.TxHash,
+		&i.PaymentIntent.FailureCode,
+		&i.PaymentIntent.FailureMessage,
+		&i.PaymentIntent.HoldID,
+		&i.PaymentIntent.RequestID,
+		&i.PaymentIntent.Version,
+		&i.PaymentIntent.CreatedAt,
+		&i.PaymentIntent.UpdatedAt,
+		&i.At,
 	)
 	return i, err
+}
+
+const readClock = `-- name: ReadClock :one
+SELECT clock_timestamp()::timestamptz AS at
+`
+
+func (q *Queries) ReadClock(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, readClock)
+	var at time.Time
+	err := row.Scan(&at)
+	return at, err
 }
 
 const takeDueStarts = `-- name: TakeDueStarts :many
@@ -774,17 +750,24 @@ func (q *Queries) TakeDueStarts(ctx context.Context, maxRows int32) ([]PaymentIn
 	return items, nil
 }
 
-const updateIntent = `-- name: UpdateIntent :one
-UPDATE payment_intents
-   SET status = $1, substatus = $2, review_reason = $3, review_detail = $4,
-       approved = $5, chain = $6, address = $7, tx_hash = $8,
-       failure_code = $9, failure_message = $10,
-       version = version + 1, updated_at = clock_timestamp()
- WHERE id = $11 AND version = $12
-RETURNING id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at
+const updateIntent = `-- name: UpdateIntent :execrows
+WITH changed AS (
+  UPDATE payment_intents AS p
+     SET status = $4, substatus = $5, review_reason = $6, review_detail = $7,
+         approved = $8, chain = $9, address = $10, tx_hash = $11,
+         failure_code = $12, failure_message = $13,
+         version = p.version + 1, updated_at = $14
+   WHERE p.id = $15 AND p.version = $16
+  RETURNING p.id, p.merchant_id, p.mode, p.version, p.updated_at
+)
+INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
+SELECT $1, c.id, c.merchant_id, c.mode, c.version, $2, $3, c.updated_at FROM changed c
 `
 
 type UpdateIntentParams struct {
+	EventID        string
+	EventType      string
+	EventBody      []byte
 	Status         string
 	Substatus      string
 	ReviewReason   string
@@ -795,12 +778,18 @@ type UpdateIntentParams struct {
 	TxHash         string
 	FailureCode    string
 	FailureMessage string
+	At             time.Time
 	ID             string
 	Version        int64
 }
 
-func (q *Queries) UpdateIntent(ctx context.Context, arg UpdateIntentParams) (PaymentIntent, error) {
-	row := q.db.QueryRow(ctx, updateIntent,
+// A change and its event, in one round trip; 0 rows if the intent is not at
+// the version any more.
+func (q *Queries) UpdateIntent(ctx context.Context, arg UpdateIntentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, updateIntent,
+		arg.EventID,
+		arg.EventType,
+		arg.EventBody,
 		arg.Status,
 		arg.Substatus,
 		arg.ReviewReason,
@@ -811,38 +800,23 @@ func (q *Queries) UpdateIntent(ctx context.Context, arg UpdateIntentParams) (Pay
 		arg.TxHash,
 		arg.FailureCode,
 		arg.FailureMessage,
+		arg.At,
 		arg.ID,
 		arg.Version,
 	)
-	var i PaymentIntent
-	err := row.Scan(
-		&i.ID,
-		&i.MerchantID,
-		&i.Mode,
-		&i.IdempotencyKey,
-		&i.Asset,
-		&i.Amount,
-		&i.Destinations,
-		&i.Priority,
-		&i.MaxFee,
-		&i.Deadline,
-		&i.Reference,
-		&i.Metadata,
-		&i.Status,
-		&i.Substatus,
-		&i.ReviewReason,
-		&i.ReviewDetail,
-		&i.Approved,
-		&i.Chain,
-		&i.Address,
-		&i.TxHash,
-		&i.FailureCode,
-		&i.FailureMessage,
-		&i.HoldID,
-		&i.RequestID,
-		&i.Version,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const upsertStart = `-- name: UpsertStart :exec
+INSERT INTO intent_starts (intent_id, next_at) VALUES ($1, clock_timestamp() + interval '5 seconds')
+ON CONFLICT (intent_id) DO UPDATE SET next_at = excluded.next_at, tries = 0
+`
+
+// The sweep comes to the intent in 5 seconds.
+func (q *Queries) UpsertStart(ctx context.Context, intentID string) error {
+	_, err := q.db.Exec(ctx, upsertStart, intentID)
+	return err
 }

@@ -82,26 +82,41 @@ func (q *Queries) LedgerAccount(ctx context.Context, arg LedgerAccountParams) (i
 }
 
 const ledgerHold = `-- name: LedgerHold :one
-SELECT ledger_hold($1::text, $2::bigint, $3::numeric, $4::text)::uuid AS id
+SELECT hold_id::uuid AS id, posted::numeric AS posted, held::numeric AS held, at::timestamptz AS at
+  FROM ledger_hold_merchant($1::text, $2::text, $3::text, $4::numeric, $5::text)
 `
 
 type LedgerHoldParams struct {
-	Reference string
-	Account   int64
-	Amount    payment.Amount
-	IntentID  string
+	Reference  string
+	MerchantID string
+	Asset      string
+	Amount     payment.Amount
+	IntentID   string
 }
 
-func (q *Queries) LedgerHold(ctx context.Context, arg LedgerHoldParams) (string, error) {
+type LedgerHoldRow struct {
+	ID     string
+	Posted payment.Amount
+	Held   payment.Amount
+	At     time.Time
+}
+
+func (q *Queries) LedgerHold(ctx context.Context, arg LedgerHoldParams) (LedgerHoldRow, error) {
 	row := q.db.QueryRow(ctx, ledgerHold,
 		arg.Reference,
-		arg.Account,
+		arg.MerchantID,
+		arg.Asset,
 		arg.Amount,
 		arg.IntentID,
 	)
-	var id string
-	err := row.Scan(&id)
-	return id, err
+	var i LedgerHoldRow
+	err := row.Scan(
+		&i.ID,
+		&i.Posted,
+		&i.Held,
+		&i.At,
+	)
+	return i, err
 }
 
 const ledgerPost = `-- name: LedgerPost :one

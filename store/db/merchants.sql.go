@@ -161,6 +161,17 @@ func (q *Queries) InsertMerchant(ctx context.Context, arg InsertMerchantParams) 
 	return i, err
 }
 
+const noteAPIKeyUse = `-- name: NoteAPIKeyUse :exec
+UPDATE api_keys SET last_used_at = clock_timestamp()
+ WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
+`
+
+// Several processes note the use of one key; once a minute is enough.
+func (q *Queries) NoteAPIKeyUse(ctx context.Context, id string) error {
+	_, err := q.db.Exec(ctx, noteAPIKeyUse, id)
+	return err
+}
+
 const revokeAPIKey = `-- name: RevokeAPIKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1 RETURNING id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at
 `

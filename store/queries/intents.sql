@@ -1,33 +1,52 @@
--- name: InsertIntent :one
-INSERT INTO payment_intents (
-  id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-  reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
-) VALUES (
-  @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @priority, @max_fee, @deadline,
-  @reference, @metadata, @status, @substatus, @hold_id, @request_id, 1, statement_timestamp(), statement_timestamp()
+-- The intent, its first event, the row that its start hangs on and the stored
+-- answer to the request (none without a route), in one round trip.
+-- name: InsertIntent :exec
+WITH intent AS (
+  INSERT INTO payment_intents (
+    id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
+    reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
+  ) VALUES (
+    @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @priority, sqlc.narg(max_fee), sqlc.narg(deadline),
+    @reference, @metadata, @status, @substatus, @hold_id, @request_id, 1, @at, @at
+  )
+), event AS (
+  INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
+  VALUES (@event_id, @id, @merchant_id, @mode, 1, @event_type, @event_body, @at)
+), start AS (
+  INSERT INTO intent_starts (intent_id, next_at) VALUES (@id, clock_timestamp() + interval '5 seconds')
 )
-RETURNING *;
+INSERT INTO idempotency_keys (merchant_id, mode, route, key, request_hash, resource_id, status, body)
+SELECT @merchant_id, @mode, @answer_route, @idempotency_key, @answer_request_hash::bytea, @id, @answer_status::int, @answer_body::bytea
+ WHERE @answer_route::text <> '';
 
 -- The row lock is NO KEY: it excludes every other writer of the intent, and
--- does not wait for rows that merely refer to it.
+-- does not wait for rows that merely refer to it. A row that was waited for is
+-- read again, and the clock with it.
 -- name: LockIntent :one
-SELECT * FROM payment_intents WHERE id = @id FOR NO KEY UPDATE;
+SELECT sqlc.embed(p), clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = @id FOR NO KEY UPDATE OF p;
 
--- name: UpdateIntent :one
-UPDATE payment_intents
-   SET status = @status, substatus = @substatus, review_reason = @review_reason, review_detail = @review_detail,
-       approved = @approved, chain = @chain, address = @address, tx_hash = @tx_hash,
-       failure_code = @failure_code, failure_message = @failure_message,
-       version = version + 1, updated_at = clock_timestamp()
- WHERE id = @id AND version = @version
-RETURNING *;
+-- name: ReadClock :one
+SELECT clock_timestamp()::timestamptz AS at;
 
--- name: InsertEvent :exec
+-- A change and its event, in one round trip; 0 rows if the intent is not at
+-- the version any more.
+-- name: UpdateIntent :execrows
+WITH changed AS (
+  UPDATE payment_intents AS p
+     SET status = @status, substatus = @substatus, review_reason = @review_reason, review_detail = @review_detail,
+         approved = @approved, chain = @chain, address = @address, tx_hash = @tx_hash,
+         failure_code = @failure_code, failure_message = @failure_message,
+         version = p.version + 1, updated_at = @at
+   WHERE p.id = @id AND p.version = @version
+  RETURNING p.id, p.merchant_id, p.mode, p.version, p.updated_at
+)
 INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
-VALUES (@id, @intent_id, @merchant_id, @mode, @sequence, @type, @body, @created_at);
+SELECT @event_id, c.id, c.merchant_id, c.mode, c.version, @event_type, @event_body, c.updated_at FROM changed c;
 
--- name: InsertStart :exec
-INSERT INTO intent_starts (intent_id, next_at) VALUES (@intent_id, clock_timestamp() + interval '5 seconds');
+-- The sweep comes to the intent in 5 seconds.
+-- name: UpsertStart :exec
+INSERT INTO intent_starts (intent_id, next_at) VALUES (@intent_id, clock_timestamp() + interval '5 seconds')
+ON CONFLICT (intent_id) DO UPDATE SET next_at = excluded.next_at, tries = 0;
 
 -- name: DeleteStart :exec
 DELETE FROM intent_starts WHERE intent_id = @intent_id;

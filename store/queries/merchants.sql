@@ -16,6 +16,11 @@ SELECT * FROM api_keys WHERE id = @id;
 -- name: RevokeAPIKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = @id RETURNING *;
 
+-- Several processes note the use of one key; once a minute is enough.
+-- name: NoteAPIKeyUse :exec
+UPDATE api_keys SET last_used_at = clock_timestamp()
+ WHERE id = @id AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute');
+
 -- name: InsertBlockedAddress :exec
 INSERT INTO blocked_addresses (chain, address, reason) VALUES (@chain, @address, @reason)
 ON CONFLICT (address, chain) DO UPDATE SET reason = excluded.reason;

@@ -115,7 +115,7 @@ func TestFailedStart(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, exe, append([]string{"up", "--rm", "--dir", dir}, c.args...)...)
-			cmd.Env = append(os.Environ(), c.env)
+			cmd.Env = append(environ(), c.env)
 			out, err := cmd.CombinedOutput()
 			if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), c.says) {
 				t.Errorf("want exit code 1 and %q, got %v and\n%s", c.says, err, out)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,9 +81,13 @@ func startUp(t *testing.T, dir string, args ...string) *upProcess {
 	return s
 }
 
-// launchUp doesn't wait.
+// launchUp doesn't wait. Arguments of the form SETTLE_X=Y go to the environment.
 func launchUp(t *testing.T, dir string, args ...string) *upProcess {
 	t.Helper()
+	env := environ()
+	for len(args) > 0 && strings.HasPrefix(args[0], "SETTLE_") {
+		env, args = append(env, args[0]), args[1:]
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +95,7 @@ func launchUp(t *testing.T, dir string, args ...string) *upProcess {
 	s := &upProcess{t: t, dir: dir, log: &lockedBuffer{}, done: make(chan struct{})}
 	s.cmd = exec.Command(exe, append([]string{"up", "--dir", dir, "--watch-pid", strconv.Itoa(os.Getpid())}, args...)...)
 	s.cmd.Stderr = s.log
+	s.cmd.Env = env
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,11 +210,24 @@ func descendants(t *testing.T, pid int) []int {
 	return all
 }
 
+// environ is ours without the servers that a developer or CI may offer: these
+// tests are about those that the sandbox starts.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "SETTLE_POSTGRES_") || strings.HasPrefix(kv, "SETTLE_REDIS_")
+	})
+}
+
 func absent(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s exists (%v)", path, err)
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s exists", path)
+	default:
+		return err
 	}
-	return nil
 }
 
 type lockedBuffer struct {

@@ -118,13 +118,36 @@ func TestStateSurvivesARestart(t *testing.T) {
 	}
 }
 
+// A server that somebody else runs is used and left as it was.
+func TestUsesAGivenPostgres(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	theirs := startUp(t, tempDir(t), "--parts=postgres").descriptor().Postgres.URL
+	s := startUp(t, tempDir(t), "SETTLE_POSTGRES_URL="+theirs, core, "--rm")
+	d := s.descriptor()
+	if d.Postgres.URL != theirs || !strings.Contains(d.Parts["postgres"].Detail, "SETTLE_POSTGRES_URL") {
+		t.Errorf("it uses %s: %s", d.Postgres.URL, d.Parts["postgres"].Detail)
+	}
+	if err := startAndCount(ctx, d, "guest"); err != nil {
+		t.Error(err)
+	}
+	count := "SELECT count(*) FROM pg_database WHERE datname LIKE 'settle_sandbox_%'"
+	if n, err := pgExec(ctx, theirs, count); err != nil || n != "2" {
+		t.Errorf("%s databases of the sandbox, %v", n, err)
+	}
+	s.stop()
+	if n, err := pgExec(ctx, theirs, count); err != nil || n != "0" {
+		t.Errorf("%s databases left, %v", n, err)
+	}
+}
+
 // pgExec returns the first column of the first row, if there is one.
 func pgExec(ctx context.Context, url, sql string) (string, error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	rows, err := conn.Query(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return "", err
@@ -223,13 +246,16 @@ func pingRedis(ctx context.Context, d descriptor) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.Write([]byte("*1\r\n$4\r\nPING\r\n")); err != nil {
 		return err
 	}
 	var answer [5]byte
-	if _, err := conn.Read(answer[:]); err != nil || string(answer[:]) != "+PONG" {
-		return fmt.Errorf("redis answered %q, %v", answer, err)
+	if _, err := conn.Read(answer[:]); err != nil {
+		return err
+	}
+	if string(answer[:]) != "+PONG" {
+		return fmt.Errorf("redis answered %q", answer)
 	}
 	return nil
 }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/settlehq/settle/internal/deployment"
+	"github.com/settlehq/settle/internal/program"
+	"github.com/settlehq/settle/internal/sandbox"
+)
+
+func main() {
+	payments := flag.Int("payments", 1200, "payments per round")
+	empties := flag.Int("empties", 3000, "empty workflows per round")
+	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if !program.Run(ctx, "bench", func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }) {
+		os.Exit(1)
+	}
+}
+
+func bench(p *program.Program, payments, empties, rounds int) bool {
+	s, err := sandbox.Open(os.Getenv(sandbox.EnvDescriptor), sandbox.WithMigrations(deployment.Migrations))
+	if err != nil {
+		p.Fatalf("run this with `make bench`: %v", err)
+	}
+	d := deployment.Start(p, s, deployment.Options{EthereumLanes: 8, LaneInFlight: 64, SolanaLanes: 4, SkipSolanaSlots: true})
+	var empty, paid []float64
+	for n := range rounds {
+		e := emptyWorkflows(p, s, empties)
+		r := settle(p, d, n, payments)
+		fmt.Printf("round %d: %6.1f empty workflows/s, %6.1f payments settled/s, ratio %.3f; created %.0f/s; settled p50 %.1f s p99 %.1f s after creation\n",
+			n+1, e, r.settled, r.settled/e, r.created, r.p50.Seconds(), r.p99.Seconds())
+		empty, paid = append(empty, e), append(paid, r.settled)
+	}
+	e, v := median(empty), median(paid)
+	fmt.Printf("median:  %6.1f empty workflows/s, %6.1f payments settled/s, ratio %.3f (at least 0.15 is expected)\n", e, v, v/e)
+	fmt.Println("books:  ", d.BooksClose(p))
+	return true
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
+// rate is the rate over the middle eight tenths of the moments, which leaves
+// the ramps out.
+func rate(moments []time.Time) float64 {
+	slices.SortFunc(moments, time.Time.Compare)
+	from, to := len(moments)/10, len(moments)*9/10
+	return float64(to-from) / moments[to].Sub(moments[from]).Seconds()
+}
