@@ -11,7 +11,7 @@ import (
 	"github.com/settlehq/settle/store"
 )
 
-// ErrLanesBusy: every lane of the chain has as many transactions in flight as
+// ErrLanesBusy says that every lane of the chain has as many transactions in flight as
 // it may have. Nothing was reserved; try again.
 var ErrLanesBusy = errors.New("all lanes of the chain are busy")
 

@@ -11,10 +11,13 @@ import (
 	"github.com/settlehq/settle/webhooks"
 )
 
-// Names for what workflows pass between webhook steps.
+// What workflows pass between webhook steps.
 type (
-	Deliveries     = webhooks.Summary
-	DeliveryRef    = webhooks.DeliveryRef
+	// Deliveries is what DeliverWebhook did.
+	Deliveries = webhooks.Summary
+	// DeliveryRef names one delivery.
+	DeliveryRef = webhooks.DeliveryRef
+	// DeliveryResult is what RetryWebhook did.
 	DeliveryResult = webhooks.OneResult
 )
 

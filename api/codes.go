@@ -66,6 +66,7 @@ const (
 	DestinationUnverified Code = "destination_unverified"
 	Unavailable           Code = "unavailable"
 	InternalError         Code = "internal_error"
+	RateLimited           Code = "rate_limited"
 )
 
 // CodeInfo is what a code means, the same for every occurrence.
@@ -130,6 +131,8 @@ var codes = []CodeInfo{
 	{IdempotencyMismatch, 422, "The Idempotency-Key belongs to another request", "existing_id is what it made. Use a new key for a new payment."},
 	{WebhookURLInvalid, 422, "The URL cannot be a webhook endpoint", "Use https, without user, password or fragment."},
 	{WebhookURLRefused, 422, "Webhooks may not be sent to this address", "Use an address on the public internet, port 443."},
+
+	{RateLimited, 429, "Too many requests", "Nothing was written: repeat the request after Retry-After seconds. RateLimit-Policy tells the quotas of the key and of the merchant, RateLimit what is left of them."},
 
 	{InternalError, 500, "Something went wrong on our side", "Repeat the request with the same Idempotency-Key; if it persists, tell us the request_id."},
 

@@ -87,7 +87,7 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 			op.Description = strings.TrimSpace(op.Description + "\n\nScope: `" + string(o.scope) + "`.")
 		}
 		op.Errors = append([]int{http.StatusUnauthorized, http.StatusForbidden}, op.Errors...)
-		op.Errors = append(op.Errors, http.StatusServiceUnavailable)
+		op.Errors = append(op.Errors, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+	"github.com/redis/go-redis/v9"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,7 @@ type ChainInfo struct {
 	ExplorerTxURL  string // with %s for the hash; may be empty
 }
 
-// Deps is what a Server works with. All but the last two are required.
+// Deps is what a Server works with. Everything down to Guard is required.
 type Deps struct {
 	Store        *store.Store
 	Temporal     client.Client
@@ -67,6 +68,11 @@ type Deps struct {
 	// KeyUsed notes that an API key was used, at most once a minute per key
 	// and process, in the background. Default: not noted.
 	KeyUsed func(ctx context.Context, keyID string) error
+	// Redis counts requests, see OpenRedis. Default: there are no rate limits.
+	Redis redis.UniversalClient
+	// RateLimit is how many requests per second an API key may make, as many at
+	// once, and the keys of a merchant twice as many; default: no limit.
+	RateLimit int
 	// Now is the clock for deadlines and caches; default time.Now. Rows get
 	// the database's time.
 	Now func() time.Time
@@ -85,11 +91,12 @@ type Server struct {
 	guard        webhooks.Guard
 	now          func() time.Time
 
-	keys   *keyring
-	relay  *Relay
-	engine *gin.Engine
-	api    huma.API
-	spec   spec
+	keys    *keyring
+	limiter *limiter
+	relay   *Relay
+	engine  *gin.Engine
+	api     huma.API
+	spec    spec
 }
 
 // New builds the server. It opens nothing and asks nobody.
@@ -106,8 +113,9 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, chains: make(map[string]ChainInfo),
 		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
-		keys:  &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, entries: make(map[string]*keyEntry)},
-		relay: NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
+		keys:    &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, entries: make(map[string]*keyEntry)},
+		limiter: newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
+		relay:   NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {
 		s.chains[string(c.Name)], s.chains[c.CAIP2] = c, c
@@ -130,7 +138,7 @@ func (s *Server) route() error {
 	s.engine.NoMethod(func(c *gin.Context) { s.reject(c, fail(MethodNotAllowed, "")) })
 
 	s.api = humagin.New(s.engine, s.humaConfig())
-	s.api.UseMiddleware(s.authenticate)
+	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
 	s.registerQuotes()
 	s.registerAccount()

@@ -41,7 +41,7 @@ type Config struct {
 	LogFormat   string      `env:"SETTLE_LOG_FORMAT" envDefault:"json"`
 
 	DatabaseURL string `env:"SETTLE_DATABASE_URL" needed:"api,worker,migrate,check,admin" secret:"true"`
-	RedisURL    string `env:"SETTLE_REDIS_URL" used:"api,worker" secret:"true"`
+	RedisURL    string `env:"SETTLE_REDIS_URL" used:"api,worker" secret:"true"` // optional; without it there are no rate limits
 
 	TemporalAddress   string `env:"SETTLE_TEMPORAL_ADDRESS" needed:"api,worker" used:"admin"`
 	TemporalNamespace string `env:"SETTLE_TEMPORAL_NAMESPACE" envDefault:"default" used:"api,worker,admin"`
@@ -49,6 +49,10 @@ type Config struct {
 
 	APIAddress string `env:"SETTLE_API_ADDRESS" envDefault:"127.0.0.1:8080" used:"api"`
 	PublicURL  string `env:"SETTLE_PUBLIC_URL" used:"api"` // without trailing slash; Load fills in http://APIAddress
+
+	// Requests per second and API key, and as many at once; twice as many for all
+	// keys of a merchant and mode together; 0: no limit. Redis counts them.
+	RateLimit int `env:"SETTLE_RATE_LIMIT" envDefault:"100" used:"api"`
 
 	ChainsFile string `env:"SETTLE_CHAINS_FILE" needed:"api,worker,check" used:"admin"`
 	KeysFile   string `env:"SETTLE_KEYS_FILE" needed:"worker" used:"admin"`

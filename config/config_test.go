@@ -51,7 +51,7 @@ func TestParseComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.TaskQueue != "settle" || c.TemporalNamespace != "default" || c.APIAddress != "127.0.0.1:8080" || c.WorkerStopTimeout != 20*time.Second {
+	if c.TaskQueue != "settle" || c.TemporalNamespace != "default" || c.APIAddress != "127.0.0.1:8080" || c.RateLimit != 100 || c.WorkerStopTimeout != 20*time.Second {
 		t.Errorf("defaults: %+v", c)
 	}
 	if c.PublicURL != "https://pay.example.com" {
@@ -106,6 +106,8 @@ func TestFaults(t *testing.T) {
 		{"CIDR metadata in production", map[string]string{"SETTLE_WEBHOOK_ALLOW_CIDRS": "169.254.169.254/32"}, "SETTLE_WEBHOOK_ALLOW_CIDRS: opens 169.254.169.254/32"},
 		{"limit not a number", map[string]string{"SETTLE_WORKER_ACTIVITIES": "many"}, `SETTLE_WORKER_ACTIVITIES: is not a whole number (value: "many")`},
 		{"limit out of range", map[string]string{"SETTLE_WORKER_POLLERS": "0"}, "SETTLE_WORKER_POLLERS: is out of range"},
+		{"rate limit negative", map[string]string{"SETTLE_RATE_LIMIT": "-1"}, "SETTLE_RATE_LIMIT: is out of range"},
+		{"rate limit not a number", map[string]string{"SETTLE_RATE_LIMIT": "1/s"}, `SETTLE_RATE_LIMIT: is not a whole number (value: "1/s")`},
 		{"duration", map[string]string{"SETTLE_WORKER_STOP_TIMEOUT": "20"}, "SETTLE_WORKER_STOP_TIMEOUT: is not a duration"},
 		{"keys file", map[string]string{"SETTLE_KEYS_FILE": "/nonexistent/keys"}, `SETTLE_KEYS_FILE: cannot be read (value: "/nonexistent/keys")`},
 		{"keys file is a directory", map[string]string{"SETTLE_KEYS_FILE": os.TempDir()}, "SETTLE_KEYS_FILE: is a directory"},

@@ -53,7 +53,7 @@ func (s *Store) RecordAttempts(ctx context.Context, attempts []WebhookAttempt) (
 	rows, err := s.queries.RecordAttempts(ctx, p)
 	if retriable[SQLState(err)] {
 		err = s.Tx(ctx, func(ctx context.Context, tx *Tx) (err error) {
-			rows, err = tx.Queries.RecordAttempts(ctx, p)
+			rows, err = tx.RecordAttempts(ctx, p)
 			return err
 		})
 	}

@@ -25,5 +25,5 @@ func (l temporalLogger) With(keyvals ...any) log.Logger {
 
 // WithCallerSkip implements log.WithSkipCallers.
 func (l temporalLogger) WithCallerSkip(depth int) log.Logger {
-	return temporalLogger{l.SugaredLogger.WithOptions(zap.AddCallerSkip(depth))}
+	return temporalLogger{l.WithOptions(zap.AddCallerSkip(depth))}
 }

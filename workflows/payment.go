@@ -152,7 +152,8 @@ func (r *run) early(signals workflow.ReceiveChannel) (canceled payment.Review, o
 	}
 }
 
-// hear applies the next decision, or looks at the database if none comes.
+// hear applies the next decision, or looks at the database if none comes in
+// time, or if what came is none.
 func (r *run) hear(ctx workflow.Context, signals workflow.ReceiveChannel) error {
 	var decision payment.Review
 	var decided bool

@@ -38,8 +38,9 @@ func (c Class) acceptance() chains.Acceptance {
 		return chains.Accepted
 	case ClassInvalid, ClassMisconfigured:
 		return chains.Rejected
+	default:
+		return chains.Unsure
 	}
-	return chains.Unsure
 }
 
 // messages is searched from the top; the first line that the message contains,

@@ -75,8 +75,12 @@ func (c *Chain) checkToken(ctx context.Context, n *node) error {
 	if err := b.do(ctx, n); err != nil {
 		return fmt.Errorf("token %s: %w", c.set.token, err)
 	}
-	if got, err := abi.UnpackDecimals(decimals); err != nil || int(got) != payment.USDC.Decimals {
-		return fmt.Errorf("token %s: decimals %d (%v), want %d: is the address right?", c.set.token, got, err, payment.USDC.Decimals)
+	got, err := abi.UnpackDecimals(decimals)
+	if err != nil {
+		return fmt.Errorf("token %s: decimals: %w: is the address right?", c.set.token, err)
+	}
+	if int(got) != payment.USDC.Decimals {
+		return fmt.Errorf("token %s: decimals %d, want %d: is the address right?", c.set.token, got, payment.USDC.Decimals)
 	}
 	if c.set.Method == MethodTransfer {
 		return nil

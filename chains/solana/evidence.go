@@ -127,10 +127,10 @@ func (e *evidence) readBytes(raw []byte) error {
 		if err != nil {
 			return fmt.Errorf("stored bytes: %w", err)
 		}
-		switch {
-		case program == sol.MemoProgramID:
+		switch program {
+		case sol.MemoProgramID:
 			e.Memo = string(ix.Data)
-		case program == sol.TokenProgramID:
+		case sol.TokenProgramID:
 			e.Instruction = i
 		}
 	}

@@ -39,8 +39,20 @@ func apiCommand() *cobra.Command {
 				return err
 			}
 			defer temporal.Close()
-			server, err := api.New(api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets),
-				Log: p.log, Peppers: p.config.APIKeyPeppers, PublicURL: p.config.PublicURL, Sealer: sealer, Guard: p.guard()})
+			deps := api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets),
+				Log: p.log, Peppers: p.config.APIKeyPeppers, PublicURL: p.config.PublicURL, Sealer: sealer, Guard: p.guard(),
+				KeyUsed: p.store.NoteKeyUse, RateLimit: p.config.RateLimit}
+			if p.config.RedisURL == "" {
+				p.log.Info("rate limits are off: SETTLE_REDIS_URL is not set")
+			} else {
+				client, err := api.OpenRedis(p.config.RedisURL)
+				if err != nil {
+					return fmt.Errorf("SETTLE_REDIS_URL: %w", err)
+				}
+				defer client.Close()
+				deps.Redis = client
+			}
+			server, err := api.New(deps)
 			if err != nil {
 				return err
 			}

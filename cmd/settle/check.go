@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +42,7 @@ if there is any. Payments under way may show as differences between chain and le
 			if err != nil {
 				return err
 			}
-			differences := append(report.Differences, chainDifferences...)
+			differences := slices.Concat(report.Differences, chainDifferences)
 			for _, d := range differences {
 				fmt.Fprintln(out, d)
 			}

@@ -20,12 +20,13 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(withStdin(ctx)))
+	os.Exit(run())
 }
 
-func run(ctx context.Context) int {
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx = withStdin(ctx)
 	root := &cobra.Command{
 		Use:           "settle",
 		Short:         "Durable stablecoin payments: paid exactly once, whatever crashes",

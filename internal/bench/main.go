@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/settlehq/settle/internal/deployment"
@@ -20,9 +17,7 @@ func main() {
 	empties := flag.Int("empties", 3000, "empty workflows per round")
 	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if !program.Run(ctx, "bench", func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }) {
+	if !program.Run("bench", func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }) {
 		os.Exit(1)
 	}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/settlehq/settle/internal/deployment"
@@ -17,9 +14,7 @@ import (
 const runTimeout = 5 * time.Minute
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if !program.Run(ctx, "demo", demo) {
+	if !program.Run("demo", demo) {
 		os.Exit(1)
 	}
 }

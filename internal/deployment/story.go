@@ -98,7 +98,7 @@ func (s *story) ledger() {
 	must(s.t, err)
 	phases := map[string]int{}
 	for _, x := range transfers {
-		phases[string(x.Phase)]++
+		phases[x.Phase]++
 	}
 	resolution := "void"
 	if s.got.Status == payment.Settled {

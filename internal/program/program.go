@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 // Program is a running command. It is a sandbox.T.
@@ -15,9 +17,11 @@ type Program struct {
 
 type fatal struct{ text string }
 
-// Run runs f and then the clean-ups, also after a fatal error, which makes it
+// Run runs f with a context that ends with Ctrl-C, and then the clean-ups, also after a fatal error, which makes it
 // return false.
-func Run(ctx context.Context, name string, f func(*Program) bool) (ok bool) {
+func Run(name string, f func(*Program) bool) (ok bool) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	p := &Program{ctx: ctx, name: name}
 	defer func() {
 		for i := len(p.cleanups) - 1; i >= 0; i-- {
@@ -37,16 +41,26 @@ func Run(ctx context.Context, name string, f func(*Program) bool) (ok bool) {
 	return f(p)
 }
 
-// The methods of sandbox.T follow.
+// Helper does nothing: there are no line numbers to report.
+func (p *Program) Helper() {}
 
-// Helper does nothing.
-func (p *Program) Helper()                         {}
-func (p *Program) Fatal(args ...any)               { panic(fatal{fmt.Sprint(args...)}) }
-func (p *Program) Fatalf(format string, a ...any)  { panic(fatal{fmt.Sprintf(format, a...)}) }
+// Fatal ends the program after its clean-ups.
+func (p *Program) Fatal(args ...any) { panic(fatal{fmt.Sprint(args...)}) }
+
+// Fatalf is Fatal with a format.
+func (p *Program) Fatalf(format string, args ...any) { panic(fatal{fmt.Sprintf(format, args...)}) }
+
+// Logf writes a line to standard error.
 func (p *Program) Logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-func (p *Program) Cleanup(f func())                { p.cleanups = append(p.cleanups, f) }
-func (p *Program) Context() context.Context        { return p.ctx }
-func (p *Program) Name() string                    { return p.name }
+
+// Cleanup runs f at the end, last in first out.
+func (p *Program) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
+
+// Context ends with Ctrl-C.
+func (p *Program) Context() context.Context { return p.ctx }
+
+// Name is the program's.
+func (p *Program) Name() string { return p.name }
 
 // TempDir is removed at the end.
 func (p *Program) TempDir() string {
