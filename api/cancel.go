@@ -36,39 +36,39 @@ func (s *Server) cancel(ctx context.Context, in *cancelInput) (*rawOutput, error
 		}
 		reason = in.Body.Reason
 	}
-	actor := caller(ctx).actor()
-	body, err := s.cancelIntent(ctx, in.ID, actor, reason)
+	canceled, body, err := s.cancelIntent(ctx, in.ID, caller(ctx).actor(), reason)
 	if err != nil {
 		return nil, err
 	}
-	s.tellCanceled(ctx, in.ID, actor, reason)
+	s.relay.Offer(canceled)
 	return &rawOutput{Status: http.StatusOK, ContentType: "application/json", Body: body}, nil
 }
 
-func (s *Server) cancelIntent(ctx context.Context, id, actor, reason string) (body []byte, err error) {
+func (s *Server) cancelIntent(ctx context.Context, id, actor, reason string) (canceled payment.Intent, body []byte, err error) {
 	err = s.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		before, err := tx.LockIntent(ctx, id)
 		if err != nil {
 			return err
 		}
-		after := before
+		canceled = before
 		if before.Status != payment.Canceled {
-			if after, err = s.stop(ctx, tx, before, actor, reason); err != nil {
+			if canceled, err = s.stop(ctx, tx, before, actor, reason); err != nil {
 				return err
 			}
 		}
-		balance, err := ledger.BalanceIn(ctx, tx.Queries, after.MerchantID, after.Asset)
+		balance, err := ledger.BalanceIn(ctx, tx.Queries, canceled.MerchantID, canceled.Asset)
 		if err != nil {
 			return err
 		}
-		body, err = changed(after, balance)
+		body, err = changed(canceled, balance)
 		return err
 	})
-	return body, err
+	return canceled, body, err
 }
 
 // stop ends a locked intent as canceled and gives its hold back, if no slot
-// can pay it. The relay tells the workflow if the signal after the commit fails.
+// can pay it. The workflow, which may be waiting for a reviewer, is told by the
+// relay; one that hears nothing finds out at its next step.
 func (s *Server) stop(ctx context.Context, tx *store.Tx, before payment.Intent, actor, reason string) (payment.Intent, error) {
 	if !before.Status.Cancelable() {
 		return before, notCancelable(before)

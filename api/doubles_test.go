@@ -3,9 +3,11 @@ package api_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/settlehq/settle/api"
@@ -70,6 +72,7 @@ type temporalDouble struct {
 	down     bool
 	started  map[string]int
 	signaled []payment.Review
+	closed   bool // every workflow
 }
 
 var errDown = errors.New("temporal does not answer")
@@ -87,14 +90,23 @@ func (c *temporalDouble) ExecuteWorkflow(_ context.Context, o client.StartWorkfl
 	return nil, nil
 }
 
-func (c *temporalDouble) SignalWorkflow(_ context.Context, _, _, _ string, arg any) error {
+func (c *temporalDouble) SignalWithStartWorkflow(_ context.Context, _, _ string, arg any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down {
-		return errDown
+		return nil, errDown
+	}
+	if c.closed {
+		return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("closed", "", "")
 	}
 	c.signaled = append(c.signaled, arg.(payment.Review))
-	return nil
+	return nil, nil
+}
+
+func (c *temporalDouble) signals() []payment.Review {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.signaled)
 }
 
 func (c *temporalDouble) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {

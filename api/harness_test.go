@@ -63,13 +63,13 @@ func setup(t testing.TB) *bench {
 }
 
 // serve starts an API with the peppers on the bench's database.
-func (b *bench) serve(peppers config.Keyring) {
+func (b *bench) serve(peppers config.Keyring, changes ...func(*api.Deps)) {
 	b.t.Helper()
 	sealer, err := webhooks.NewSealer("w1", map[string][]byte{"w1": bytes.Repeat([]byte{9, 4}, 16)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.server, err = api.New(api.Deps{
+	deps := api.Deps{
 		Store: b.store, Temporal: b.temporal, TaskQueue: "settle", Destinations: b.destinations, Log: zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 		Peppers: peppers, PublicURL: "https://pay.example.com/", Sealer: sealer,
 		Guard: webhooks.Guard{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
@@ -79,25 +79,31 @@ func (b *bench) serve(peppers config.Keyring) {
 			return nil
 		},
 		Now: func() time.Time { return time.Now().Add(time.Duration(b.clock.Load()) * time.Second) },
-	})
-	if err != nil {
+	}
+	for _, change := range changes {
+		change(&deps)
+	}
+	if b.server, err = api.New(deps); err != nil {
 		b.t.Fatal(err)
 	}
 	b.http = httptest.NewServer(b.server)
 	b.t.Cleanup(b.http.Close)
 }
 
-// relay runs the server's relay until the test ends.
-func (b *bench) relay() {
+// relay runs the server's relay until it is stopped or the test ends.
+func (b *bench) relay() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- b.server.Relay().Run(ctx) }()
-	b.t.Cleanup(func() {
+	relay := b.server.Relay()
+	go func() { done <- relay.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			b.t.Error(err)
 		}
 	})
+	b.t.Cleanup(stop)
+	return stop
 }
 
 func (b *bench) issue(merchantID string, mode payment.Mode, scopes ...api.Scope) string {

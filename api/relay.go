@@ -18,8 +18,8 @@ import (
 
 // Bounds of a relay.
 const (
-	relayQueue   = 1024 // accepted intents that wait for their start; more are left to the sweep
-	relayStarts  = 16   // starts under way at once
+	relayQueue   = 1024 // intents that wait; more are left to the sweep
+	relayStarts  = 16   // starts and signals under way at once
 	relayBatch   = 100  // intents of one sweep
 	sweepEvery   = 2 * time.Second
 	startTimeout = 5 * time.Second
@@ -48,8 +48,9 @@ func NewRelay(st *store.Store, temporal client.Client, taskQueue string, log *za
 	return &Relay{store: st, temporal: temporal, taskQueue: taskQueue, log: log, queue: make(chan payment.Intent, relayQueue)}
 }
 
-// Offer asks for the workflow of a committed intent to be started. It never
-// waits; an intent that finds the queue full is left to the sweep.
+// Offer asks for the workflow of an intent to be started, or to be told that the
+// intent was canceled, which is committed. It never waits; an intent that finds
+// the queue full is left to the sweep.
 func (r *Relay) Offer(intent payment.Intent) {
 	select {
 	case r.queue <- intent:
@@ -57,7 +58,7 @@ func (r *Relay) Offer(intent payment.Intent) {
 	}
 }
 
-// Run starts workflows until ctx ends. What is still queued then is left to
+// Run starts and tells workflows until ctx ends. What is still queued then is left to
 // the sweep of another process, or of this one's next life.
 func (r *Relay) Run(ctx context.Context) error {
 	var group errgroup.Group
@@ -82,9 +83,9 @@ func (r *Relay) Run(ctx context.Context) error {
 				return nil
 			case <-tick.C:
 				if n, err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
-					r.log.Warn("sweep", zap.Int("started", n), zap.Error(err))
+					r.log.Warn("sweep", zap.Int("handed", n), zap.Error(err))
 				} else if n > 0 {
-					r.log.Info("sweep", zap.Int("started", n))
+					r.log.Info("sweep", zap.Int("handed", n))
 				}
 			}
 		}
@@ -95,7 +96,7 @@ func (r *Relay) Run(ctx context.Context) error {
 // Sweep takes the intents whose workflow has not been seen in time since they
 // were accepted or canceled, and starts or tells it. It returns how many; an
 // error says what stopped it, and what it left will be due again.
-func (r *Relay) Sweep(ctx context.Context) (started int, err error) {
+func (r *Relay) Sweep(ctx context.Context) (handed int, err error) {
 	var due []payment.Intent
 	err = r.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		due, err = tx.DueStarts(ctx, relayBatch)
@@ -109,29 +110,33 @@ func (r *Relay) Sweep(ctx context.Context) (started int, err error) {
 	group.SetLimit(relayStarts)
 	for i, intent := range due {
 		group.Go(func() error {
-			if intent.Status.Terminal() {
-				failed[i] = r.tell(ctx, intent)
-			} else {
-				failed[i] = r.start(ctx, intent)
-			}
+			failed[i] = r.hand(ctx, intent)
 			return nil
 		})
 	}
 	_ = group.Wait()
 	for _, f := range failed {
 		if f == nil {
-			started++
+			handed++
 		} else if err == nil {
 			err = f
 		}
 	}
-	return started, err
+	return handed, err
 }
 
 func (r *Relay) try(ctx context.Context, intent payment.Intent) {
-	if err := r.start(ctx, intent); err != nil && ctx.Err() == nil {
-		r.log.Warn("start postponed", zap.String("intent_id", intent.ID), zap.String("request_id", intent.RequestID), zap.Error(err))
+	if err := r.hand(ctx, intent); err != nil && ctx.Err() == nil {
+		r.log.Warn("left to the sweep", zap.String("intent_id", intent.ID), zap.String("request_id", intent.RequestID), zap.Error(err))
 	}
+}
+
+// hand lets Temporal know of an intent.
+func (r *Relay) hand(ctx context.Context, intent payment.Intent) error {
+	if intent.Status.Terminal() {
+		return r.tell(ctx, intent)
+	}
+	return r.start(ctx, intent)
 }
 
 // start starts the workflow of an intent. One that runs or ran is success.
@@ -147,18 +152,17 @@ func (r *Relay) start(ctx context.Context, intent payment.Intent) error {
 	return nil
 }
 
-// tell wakes the workflow of an intent that ended behind its back, or starts
+// tell wakes the workflow of an intent that its merchant canceled, or starts
 // it, so that it delivers the webhooks and closes. If it closed already, there is
 // nobody to tell, and the intent is taken off the list.
 func (r *Relay) tell(ctx context.Context, intent payment.Intent) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	reason := string(intent.Status)
+	told := payment.Review{Action: payment.CancelAction, Actor: "merchant:" + intent.MerchantID, Reason: string(intent.Status)}
 	if intent.Failure != nil {
-		reason = intent.Failure.Message
+		told.Reason = intent.Failure.Message
 	}
-	_, err := r.temporal.SignalWithStartWorkflow(ctx, intent.ID, workflows.ReviewSignal,
-		payment.Review{Action: payment.CancelAction, Actor: "system", Reason: reason},
+	_, err := r.temporal.SignalWithStartWorkflow(ctx, intent.ID, workflows.ReviewSignal, told,
 		workflows.StartOptions(intent, r.taskQueue), workflows.PaymentWorkflow, workflows.PaymentInput{IntentID: intent.ID})
 	var closed *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &closed) {
@@ -168,18 +172,4 @@ func (r *Relay) tell(ctx context.Context, intent payment.Intent) error {
 		return fmt.Errorf("tell workflow of %s: %w", intent.ID, err)
 	}
 	return nil
-}
-
-// tellCanceled wakes the workflow of a canceled intent, which may be waiting
-// for a reviewer, right away. It is a hint: if it fails, the relay's sweep tells
-// the workflow.
-func (s *Server) tellCanceled(ctx context.Context, intentID, actor, reason string) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	err := s.temporal.SignalWorkflow(ctx, intentID, "", workflows.ReviewSignal,
-		payment.Review{Action: payment.CancelAction, Actor: actor, Reason: reason})
-	var none *serviceerror.NotFound // not started yet, or ended
-	if err != nil && !errors.As(err, &none) {
-		s.log.Warn("cancellation not signalled", zap.String("intent_id", intentID), zap.Error(err))
-	}
 }

@@ -85,7 +85,7 @@ func (c *Chain) checkToken(ctx context.Context, n *node) error {
 	if c.set.Method == MethodTransfer {
 		return nil
 	}
-	var err error
+
 	if c.set.TokenName == "" {
 		if c.set.TokenName, err = abi.UnpackName(name); err != nil {
 			return fmt.Errorf("token %s: name: %w", c.set.token, err)
