@@ -30,7 +30,7 @@ func (s *Steps) ReserveNonce(ctx context.Context, in Ref) (State, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case ok && live.failed():
+		case ok && live.failed() && !live.expired():
 			return nil, s.reserve(ctx, tx, i, &live)
 		case ok:
 			return nil, nil

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/payment"
@@ -51,6 +52,12 @@ func (s slot) failed() bool {
 	return true
 }
 
+// expired reports whether the authorization's time is over by our clock; the
+// chain's clock decides, so this only saves gas.
+func (s slot) expired() bool {
+	return s.terms.ExpiresAt != nil && time.Now().After(*s.terms.ExpiresAt)
+}
+
 func (s slot) stored() []chains.StoredTx {
 	out := make([]chains.StoredTx, len(s.txs))
 	for i, t := range s.txs {
@@ -59,18 +66,19 @@ func (s slot) stored() []chains.StoredTx {
 	return out
 }
 
-// takeLane chooses who pays the gas. Where lanes have nonces it moves the
+// takeLane chooses who pays the gas, among the lanes this worker is configured
+// with. Where lanes have nonces it moves the
 // nonce of one with room; ErrLanesBusy if none has any.
 func takeLane(ctx context.Context, tx *store.Tx, info chains.Info) (chains.Lane, error) {
 	chain := string(info.Name)
 	if !info.LaneNonces {
-		address, err := tx.PickLane(ctx, chain)
+		address, err := tx.PickLane(ctx, db.PickLaneParams{Chain: chain, Lanes: info.Lanes})
 		if err != nil {
 			return chains.Lane{}, fmt.Errorf("no active lane on %s: %w", chain, err)
 		}
 		return chains.Lane{Address: address}, nil
 	}
-	row, err := tx.TakeNonce(ctx, chain)
+	row, err := tx.TakeNonce(ctx, db.TakeNonceParams{Chain: chain, Lanes: info.Lanes})
 	ok, err := found(err)
 	if err != nil {
 		return chains.Lane{}, err

@@ -38,6 +38,16 @@ func OpenRedis(url string) (*redis.Client, error) {
 	return redis.NewClient(o), nil
 }
 
+func init() {
+	// Its own lines on stderr would say once more, in another form, what the
+	// limiter logs.
+	redis.SetLogger(silent{})
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // limiter bounds the requests per second of an API key, and of a merchant's keys
 // of one mode together, by GCRA: the bucket holds one second's worth, and
 // refills steadily.

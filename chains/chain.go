@@ -166,8 +166,8 @@ const (
 	Unsure   Acceptance = "unknown"
 )
 
-// Verdict is the answer to Send. Class is the entry of the error table
-// (settlement.md 2.7, 2.8) that matched, Detail the node's words.
+// Verdict is the answer to Send. Class is the entry of the family's
+// error table that matched, Detail the node's words.
 type Verdict struct {
 	Acceptance Acceptance
 	Class      string

@@ -3,7 +3,7 @@
 // to nodes (Send), and looks for what became of them (Scan). It knows nothing
 // of Postgres, Temporal or HTTP.
 //
-// Invariants (settlement.md M1-M8):
+// Invariants (rules M1 to M8 of docs/settlement.md):
 //   - Every answer is yes, no or unknown. A timeout, a transport error or an
 //     answer that is not understood is unknown, and unknown never leads to an
 //     irreversible step.

@@ -59,10 +59,10 @@ type Config struct {
 
 	// The first key of each list is the current one; the others still verify.
 	APIKeyPeppers Keyring `env:"SETTLE_API_KEY_PEPPERS" needed:"api" used:"admin" secret:"true"` // 32 bytes or more each
-	WebhookKeys   Keyring `env:"SETTLE_WEBHOOK_KEYS" needed:"api,worker" secret:"true"`          // 32 bytes each, AES-256-GCM
+	WebhookKeys   Keyring `env:"SETTLE_WEBHOOK_KEYS" needed:"api,worker" used:"admin" secret:"true"`          // 32 bytes each, AES-256-GCM
 
 	// Networks that webhooks may reach although they are not public.
-	WebhookAllowCIDRs []netip.Prefix `env:"SETTLE_WEBHOOK_ALLOW_CIDRS" used:"api,worker"`
+	WebhookAllowCIDRs []netip.Prefix `env:"SETTLE_WEBHOOK_ALLOW_CIDRS" used:"api,worker,admin"`
 
 	WorkerActivities      int           `env:"SETTLE_WORKER_ACTIVITIES" envDefault:"1000" used:"worker"`      // at once, per worker
 	WorkerLocalActivities int           `env:"SETTLE_WORKER_LOCAL_ACTIVITIES" envDefault:"64" used:"worker"`  // at once, per worker

@@ -115,7 +115,7 @@ func (i Intent) Resource() Resource {
 	if i.MaxFee != nil {
 		r.MaxFee = i.MaxFee.Decimal(i.Asset.Decimals)
 	}
-	if i.Status == ManualReview {
+	if i.Status == ManualReview && i.ReviewReason != "" { // without a reason it was decided and goes on
 		r.Review = &ReviewState{Reason: i.ReviewReason, Detail: i.ReviewDetail}
 	}
 	return r

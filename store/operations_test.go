@@ -148,3 +148,37 @@ func TestLatestConditions(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
+
+func TestUseOfAKeyIsNotedOnceAMinute(t *testing.T) {
+	t.Parallel()
+	s, url := storetest.OpenURL(t)
+	sql := storetest.SQL(t, url)
+	m := storetest.Merchant(t, s, 0)
+	storetest.Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.CreateAPIKey(ctx, store.APIKey{ID: "k1", MerchantID: m.ID, Mode: payment.Live, PepperID: "p", Hash: make([]byte, 32)})
+		return err
+	})
+	noted := func() (at *time.Time) {
+		t.Helper()
+		if err := s.NoteKeyUse(t.Context(), "k1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := sql.QueryRow(t.Context(), "SELECT last_used_at FROM api_keys WHERE id = 'k1'").Scan(&at); err != nil || at == nil {
+			t.Fatal(at, err)
+		}
+		return at
+	}
+	first := noted()
+	if again := noted(); !again.Equal(*first) {
+		t.Errorf("noted at %s and again at %s", first, again)
+	}
+	if _, err := sql.Exec(t.Context(), "UPDATE api_keys SET last_used_at = last_used_at - interval '1 minute'"); err != nil {
+		t.Fatal(err)
+	}
+	if later := noted(); later.Before(*first) {
+		t.Errorf("not noted a minute later: %s", later)
+	}
+	if err := s.NoteKeyUse(t.Context(), "none"); err != nil {
+		t.Errorf("a key that does not exist: %v", err)
+	}
+}

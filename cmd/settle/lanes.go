@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/treasury"
@@ -10,7 +13,7 @@ import (
 
 // registerLanes makes the configured accounts known to the database. A lane
 // whose nonce the chain has moved past ours is frozen: somebody else uses its
-// key.
+// key. The worker starts all the same: nothing is reserved on a frozen lane.
 func registerLanes(ctx context.Context, p *process, c chains.Chain) error {
 	info := c.Info()
 	seeds := make([]treasury.LaneSeed, len(info.Lanes))
@@ -21,5 +24,11 @@ func registerLanes(ctx context.Context, p *process, c chains.Chain) error {
 		}
 		seeds[i] = treasury.LaneSeed{Address: lane, StartNonce: start, MaxInFlight: info.LaneInFlight}
 	}
-	return treasury.RegisterWallets(ctx, p.store, info.Name, info.Treasury, seeds)
+	err := treasury.RegisterWallets(ctx, p.store, info.Name, info.Treasury, seeds)
+	var foreign *treasury.ForeignTransactionError
+	if errors.As(err, &foreign) {
+		p.log.Error("a lane is frozen; the others go on without it", zap.Error(err))
+		return nil
+	}
+	return err
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -76,17 +78,11 @@ func (p *process) networks(ctx context.Context, signer chains.Signer) ([]network
 	defer cancel()
 	var out []network
 	for _, entry := range p.config.Chains {
-		c, err := openChain(ctx, entry, signer)
+		c, nativePrice, err := openChain(ctx, entry, signer)
 		if err != nil {
 			return nil, fmt.Errorf("chain %s: %w", entry.Name, err)
 		}
-		var extra struct {
-			NativePrice string `json:"native_price"`
-		}
-		if err := json.Unmarshal(entry.Raw, &extra); err != nil {
-			return nil, fmt.Errorf("chain %s: %w", entry.Name, err)
-		}
-		price, err := payment.ParseDecimal(extra.NativePrice, payment.USDC.Decimals)
+		price, err := payment.ParseDecimal(nativePrice, payment.USDC.Decimals)
 		if err != nil {
 			return nil, fmt.Errorf("chain %s: native_price: %w; give the price of one %s in USDC, e.g. \"3000.00\"", entry.Name, err, c.Info().NativeAsset)
 		}
@@ -95,22 +91,43 @@ func (p *process) networks(ctx context.Context, signer chains.Signer) ([]network
 	return out, nil
 }
 
-func openChain(ctx context.Context, entry config.Chain, signer chains.Signer) (chains.Chain, error) {
+// common is what every entry of the chains file has beside its family's settings.
+type common struct {
+	Family      string `json:"family"`
+	NativePrice string `json:"native_price"` // USDC per whole native coin
+}
+
+func openChain(ctx context.Context, entry config.Chain, signer chains.Signer) (c chains.Chain, nativePrice string, err error) {
 	switch entry.Family {
 	case "evm":
-		var cfg evm.Config
-		if err := json.Unmarshal(entry.Raw, &cfg); err != nil {
-			return nil, err
+		var e struct {
+			common
+			evm.Config
 		}
-		return evm.Open(ctx, cfg, signer)
+		if err := strict(entry.Raw, &e); err != nil {
+			return nil, "", err
+		}
+		c, err = evm.Open(ctx, e.Config, signer)
+		return c, e.NativePrice, err
 	case "solana":
-		var cfg solana.Config
-		if err := json.Unmarshal(entry.Raw, &cfg); err != nil {
-			return nil, err
+		var e struct {
+			common
+			solana.Config
 		}
-		return solana.Open(ctx, cfg, signer)
+		if err := strict(entry.Raw, &e); err != nil {
+			return nil, "", err
+		}
+		c, err = solana.Open(ctx, e.Config, signer)
+		return c, e.NativePrice, err
 	}
-	return nil, fmt.Errorf("family %q is unknown: use evm or solana", entry.Family)
+	return nil, "", fmt.Errorf("family %q is unknown: use evm or solana", entry.Family)
+}
+
+// strict decodes settings; a field that nobody knows is a typing error.
+func strict(raw []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // onChain reads what the treasury and the lanes of every chain hold at a
@@ -137,6 +154,9 @@ func onChain(ctx context.Context, nets []network) ([]ledger.ChainBalance, error)
 }
 
 func (p *process) sealer() (*webhooks.Sealer, error) {
+	if len(p.config.WebhookKeys) == 0 {
+		return nil, errors.New("SETTLE_WEBHOOK_KEYS is missing: endpoints' secrets are sealed with it, see .env.example")
+	}
 	return webhooks.NewSealer(p.config.WebhookKeys.Current().ID, p.config.WebhookKeys.Map())
 }
 

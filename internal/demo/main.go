@@ -43,6 +43,7 @@ func demo(p *program.Program) bool {
 	say("  API docs          %s/docs", d.APIURL)
 	say("  Temporal Web UI   %s/namespaces/%s/workflows", s.Descriptor.Temporal.UIURL, s.Descriptor.Temporal.Namespace)
 	say("  your API key      %s", d.Key)
+	say("  settings          . %s   (then: settle pay, settle check, temporal workflow signal)", d.EnvFile())
 	say("  logs              %s", d.Dir)
 	say("  total             %.1f s", time.Since(began).Seconds())
 	if os.Getenv("DEMO_EXIT") != "1" {

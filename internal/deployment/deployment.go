@@ -94,7 +94,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 	}
 	d.APIURL = "http://" + apiAddress
 	d.env = []string{
-		"SETTLE_ENV=test", "SETTLE_LOG_LEVEL=info",
+		"SETTLE_ENV=test", "SETTLE_LOG_LEVEL=info", "SETTLE_RATE_LIMIT=0",
 		"SETTLE_DATABASE_URL=" + databaseURL,
 		"SETTLE_TEMPORAL_ADDRESS=" + s.Descriptor.Temporal.Address, "SETTLE_TEMPORAL_NAMESPACE=" + s.Descriptor.Temporal.Namespace,
 		"SETTLE_TASK_QUEUE=" + d.TaskQueue, "SETTLE_API_ADDRESS=" + apiAddress, "SETTLE_PUBLIC_URL=" + d.APIURL,
@@ -105,6 +105,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 		"SETTLE_API_URL=" + d.APIURL,
 	}
 	d.merchant(o, peppers, sealing)
+	d.writeEnv()
 	if o.SkipSolanaSlots {
 		s.Descriptor.Solana.AdvanceSlots(t, 40)
 	}
@@ -136,6 +137,21 @@ func (o Options) withDefaults(t sandbox.T) Options {
 		o.Dir = t.TempDir()
 	}
 	return o
+}
+
+// EnvFile is a shell file with the settings, for commands typed beside the deployment.
+func (d *Deployment) EnvFile() string { return filepath.Join(d.Dir, "settle.env") }
+
+func (d *Deployment) writeEnv() {
+	d.t.Helper()
+	lines := append([]string{"TEMPORAL_ADDRESS=" + d.Sandbox.Descriptor.Temporal.Address, "TEMPORAL_NAMESPACE=" + d.Sandbox.Descriptor.Temporal.Namespace}, d.env...)
+	text := ""
+	for _, l := range lines {
+		if name, value, _ := strings.Cut(l, "="); name != "SETTLE_STOP_ON_EOF" {
+			text += fmt.Sprintf("export %s='%s'\n", name, value)
+		}
+	}
+	must(d.t, os.WriteFile(d.EnvFile(), []byte(text), 0o600))
 }
 
 // merchant creates the merchant with its money, key and webhook endpoint.

@@ -365,12 +365,17 @@ func (q *Queries) Outcome(ctx context.Context, slotID string) (Outcome, error) {
 }
 
 const pickLane = `-- name: PickLane :one
-SELECT address FROM lanes WHERE chain = $1 AND state = 'active' ORDER BY random() LIMIT 1
+SELECT address FROM lanes WHERE chain = $1 AND address = ANY ($2::text[]) AND state = 'active' ORDER BY random() LIMIT 1
 `
 
+type PickLaneParams struct {
+	Chain string
+	Lanes []string
+}
+
 // For chains without lane nonces: any active lane may pay the fee.
-func (q *Queries) PickLane(ctx context.Context, chain string) (string, error) {
-	row := q.db.QueryRow(ctx, pickLane, chain)
+func (q *Queries) PickLane(ctx context.Context, arg PickLaneParams) (string, error) {
+	row := q.db.QueryRow(ctx, pickLane, arg.Chain, arg.Lanes)
 	var address string
 	err := row.Scan(&address)
 	return address, err
@@ -430,13 +435,18 @@ const takeNonce = `-- name: TakeNonce :one
 UPDATE lanes SET next_nonce = next_nonce + 1, updated_at = clock_timestamp()
 WHERE (chain, address) = (
   SELECT l.chain, l.address FROM lanes l
-  WHERE l.chain = $1 AND l.state = 'active'
+  WHERE l.chain = $1 AND l.address = ANY ($2::text[]) AND l.state = 'active'
     AND (SELECT count(*) FROM lane_nonces n WHERE n.chain = l.chain AND n.lane = l.address AND n.included_at IS NULL) < l.max_in_flight
   ORDER BY l.updated_at
   LIMIT 1
   FOR UPDATE SKIP LOCKED)
 RETURNING address, (next_nonce - 1)::bigint AS nonce
 `
+
+type TakeNonceParams struct {
+	Chain string
+	Lanes []string
+}
 
 type TakeNonceRow struct {
 	Address string
@@ -445,8 +455,8 @@ type TakeNonceRow struct {
 
 // Picks the lane with room that fewest others hold right now and moves its
 // nonce. SKIP LOCKED spreads concurrent reservations over the lanes.
-func (q *Queries) TakeNonce(ctx context.Context, chain string) (TakeNonceRow, error) {
-	row := q.db.QueryRow(ctx, takeNonce, chain)
+func (q *Queries) TakeNonce(ctx context.Context, arg TakeNonceParams) (TakeNonceRow, error) {
+	row := q.db.QueryRow(ctx, takeNonce, arg.Chain, arg.Lanes)
 	var i TakeNonceRow
 	err := row.Scan(&i.Address, &i.Nonce)
 	return i, err

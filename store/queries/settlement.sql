@@ -21,7 +21,7 @@ ORDER BY t.created_at, t.id;
 UPDATE lanes SET next_nonce = next_nonce + 1, updated_at = clock_timestamp()
 WHERE (chain, address) = (
   SELECT l.chain, l.address FROM lanes l
-  WHERE l.chain = $1 AND l.state = 'active'
+  WHERE l.chain = @chain AND l.address = ANY (@lanes::text[]) AND l.state = 'active'
     AND (SELECT count(*) FROM lane_nonces n WHERE n.chain = l.chain AND n.lane = l.address AND n.included_at IS NULL) < l.max_in_flight
   ORDER BY l.updated_at
   LIMIT 1
@@ -87,4 +87,4 @@ SELECT count(*) FROM slots WHERE intent_id = $1 AND state = 'dead';
 
 -- name: PickLane :one
 -- For chains without lane nonces: any active lane may pay the fee.
-SELECT address FROM lanes WHERE chain = $1 AND state = 'active' ORDER BY random() LIMIT 1;
+SELECT address FROM lanes WHERE chain = @chain AND address = ANY (@lanes::text[]) AND state = 'active' ORDER BY random() LIMIT 1;

@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/settlehq/settle/internal/deployment"
+)
+
+// TestCommandLine pays and looks at the payment from a terminal.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	d := setup(t, deployment.Options{})
+	out := d.Run(t, "pay", "1.50", "--to", "ethereum:"+payeeOn(t, "ethereum"), "--reference", "invoice-7", "--idempotency-key", "cli-1")
+	id, _, _ := strings.Cut(out, "\n")
+	for _, step := range []string{"created", "routed", "submitted", "settled", "0x"} {
+		if !strings.Contains(out, step) {
+			t.Errorf("pay does not show %q:\n%s", step, out)
+		}
+	}
+	if again := d.Run(t, "pay", "1.50", "--to", "ethereum:"+payeeOn(t, "ethereum"), "--idempotency-key", "cli-2"); strings.HasPrefix(again, id) {
+		t.Errorf("another key made the same payment: %s", again)
+	}
+	if list := d.Run(t, "payments", "list", "--status", "settled"); strings.Count(list, "pi_") != 2 || !strings.Contains(list, id) {
+		t.Errorf("payments list:\n%s", list)
+	}
+	if show := d.Run(t, "payments", "show", id); !strings.Contains(show, `"reference": "invoice-7"`) || !strings.Contains(show, "payment_intent.settled") {
+		t.Errorf("payments show:\n%s", show)
+	}
+	if out, err := d.TryRun("pay", "1.50", "--to", "ethereum:0x123"); err == nil || !strings.Contains(out, "address_malformed") {
+		t.Errorf("a bad address: %v\n%s", err, out)
+	}
+	if out := d.BooksClose(t); !strings.Contains(out, " 0 differences") {
+		t.Errorf("settle check: %s", out)
+	}
+}
+
+// TestStartUpNamesEveryFault: a process that lacks its settings says all that
+// is wrong, one line each, and exits with 2.
+func TestStartUpNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		command string
+		env     []string
+		faults  []string
+	}{
+		{"worker", nil, []string{"SETTLE_DATABASE_URL", "SETTLE_TEMPORAL_ADDRESS", "SETTLE_CHAINS_FILE", "SETTLE_KEYS_FILE", "SETTLE_WEBHOOK_KEYS"}},
+		{"api", []string{"SETTLE_LOG_LEVEL=loud", "SETTLE_WEBHOOK_ALLOW_CIDRS=10.0.0.0/99"},
+			[]string{"SETTLE_LOG_LEVEL", "SETTLE_DATABASE_URL", "SETTLE_TEMPORAL_ADDRESS", "SETTLE_PUBLIC_URL", "SETTLE_CHAINS_FILE", "SETTLE_API_KEY_PEPPERS",
+				"SETTLE_WEBHOOK_KEYS", "SETTLE_WEBHOOK_ALLOW_CIDRS"}},
+		{"migrate", nil, []string{"SETTLE_DATABASE_URL"}},
+	} {
+		cmd := exec.Command(deployment.Build(t), c.command)
+		cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, c.env...)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != 2 {
+			t.Errorf("%s exits with %d:\n%s", c.command, code, out)
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if len(lines) != len(c.faults) {
+			t.Errorf("%s: %d lines for %d faults:\n%s", c.command, len(lines), len(c.faults), out)
+		}
+		for _, fault := range c.faults {
+			if !strings.Contains(string(out), fault+": ") {
+				t.Errorf("%s does not name %s:\n%s", c.command, fault, out)
+			}
+		}
+	}
+}
