@@ -26,7 +26,7 @@ func (s *Steps) Review(ctx context.Context, in ReviewInput) (State, error) {
 			return nil, nil
 		}
 		if err := in.Review.Validate(); err != nil {
-			return remark(i, "last decision was not understood: "+err.Error()), nil
+			return remark(i, "last decision was not understood: "+err.Error()), nil //nolint:nilerr // the reviewer's error, told to the reviewer
 		}
 		next, err := decided(ctx, tx, i, in.Review)
 		if err != nil || next == nil {
@@ -39,8 +39,7 @@ func (s *Steps) Review(ctx context.Context, in ReviewInput) (State, error) {
 
 // decided is the intent after a valid decision.
 func decided(ctx context.Context, tx *store.Tx, i payment.Intent, r payment.Review) (*payment.Intent, error) {
-	switch r.Action {
-	case payment.Approve, payment.Retry:
+	if r.Action == payment.Approve || r.Action == payment.Retry {
 		i.Approved = i.Approved || r.Action == payment.Approve
 		if i.ReviewReason == payment.ReviewPolicy && !i.Approved {
 			return remark(i, "above the review limit: approve or reject, retry does not lift it"), nil

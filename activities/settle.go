@@ -53,8 +53,9 @@ func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 			return p.reverted(ctx)
 		case chains.Dead:
 			return p.dead(ctx)
+		default:
+			return nil, fmt.Errorf("sighting %q is not final", in.Sighting.Kind)
 		}
-		return nil, fmt.Errorf("sighting %q is not final", in.Sighting.Kind)
 	})
 }
 

@@ -57,7 +57,8 @@ func (silent) Printf(context.Context, string, ...any) {}
 type limiter struct {
 	counts           *redis_rate.Limiter // nil: there is no limit
 	key, merchant    redis_rate.Limit
-	policy           string // RateLimit-Policy
+	policy           string        // RateLimit-Policy
+	timeout          time.Duration // limitTimeout
 	now              func() time.Time
 	log              *zap.Logger
 	resume, loggedAt atomic.Int64 // Unix nanoseconds; resume is 0 while Redis answers
@@ -67,7 +68,7 @@ type limiter struct {
 // newLimiter limits each key to perSecond requests. Without a client, or with
 // 0, there is no limit.
 func newLimiter(client redis.UniversalClient, perSecond int, now func() time.Time, log *zap.Logger) *limiter {
-	l := &limiter{key: redis_rate.PerSecond(perSecond), merchant: redis_rate.PerSecond(2 * perSecond), now: now, log: log}
+	l := &limiter{key: redis_rate.PerSecond(perSecond), merchant: redis_rate.PerSecond(2 * perSecond), timeout: limitTimeout, now: now, log: log}
 	if client != nil && perSecond > 0 {
 		l.counts = redis_rate.NewLimiter(client)
 		l.policy = fmt.Sprintf(`"default";q=%d;w=1, "merchant";q=%d;w=1`, l.key.Rate, l.merchant.Rate)
@@ -137,7 +138,7 @@ func (l *limiter) take(ctx context.Context, who principal) quotas {
 		l.skip(ctx)
 		return nil
 	}
-	asked, cancel := context.WithTimeout(ctx, limitTimeout)
+	asked, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	key, err := l.counts.Allow(asked, "key:"+who.Key.ID, l.key)
 	if err == nil && key.Allowed == 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -23,14 +25,19 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
-// limited serves the API with a rate limit that the Redis at address counts. It
-// returns what is logged at level info and above.
+// limited serves the API with a rate limit that the Redis at address counts,
+// and waits as long for it as it takes. It returns what is logged at level info
+// and above.
 func (b *bench) limited(address string, perSecond int) *observer.ObservedLogs {
 	b.t.Helper()
-	client, err := api.OpenRedis("redis://" + address)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	logs := b.limitedBy(redis.NewClient(&redis.Options{Addr: address, ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1}), perSecond)
+	b.server.WaitForRedis(10 * time.Second)
+	return logs
+}
+
+// limitedBy is limited, and waits as long as in production.
+func (b *bench) limitedBy(client *redis.Client, perSecond int) *observer.ObservedLogs {
+	b.t.Helper()
 	b.t.Cleanup(func() { client.Close() })
 	core, logs := observer.New(zapcore.InfoLevel)
 	b.serve(peppers, func(d *api.Deps) { d.Redis, d.RateLimit, d.Log = client, perSecond, zap.New(core) })
@@ -72,7 +79,13 @@ func throughProxy(t *testing.T) *redisAt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &redisAt{target: u.Host}
+	return proxy(t, u.Host)
+}
+
+func proxy(t *testing.T, target string) *redisAt {
+	t.Helper()
+	var err error
+	p := &redisAt{target: target}
 	if p.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +148,7 @@ func TestRateLimitOfAKey(t *testing.T) {
 			t.Errorf("RateLimit-Policy: %s", p)
 		}
 		left := quotaField.FindStringSubmatch(a.Header.Get("RateLimit"))
-		if left == nil || (a.StatusCode == 429 && left[1] != "0") {
+		if left == nil || (a.StatusCode == http.StatusTooManyRequests && left[1] != "0") {
 			t.Errorf("%d with RateLimit: %s", a.StatusCode, a.Header.Get("RateLimit"))
 		}
 	}
@@ -174,7 +187,7 @@ func TestRateLimitOfAMerchantCoversAllKeysOfAMode(t *testing.T) {
 			a := b.do("GET", list, nil, b.as(key))
 			mu.Lock()
 			defer mu.Unlock()
-			if a.StatusCode == 429 && strings.Contains(a.Header.Get("RateLimit"), `"merchant";r=0`) {
+			if a.StatusCode == http.StatusTooManyRequests && strings.Contains(a.Header.Get("RateLimit"), `"merchant";r=0`) {
 				ofMerchant++
 			}
 		})
@@ -207,13 +220,16 @@ func TestNoRateLimitWithoutRedisOrANumber(t *testing.T) {
 // one request in a second 50 ms at most.
 func TestPaymentsAreAcceptedWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
-	silent := throughProxy(t)
-	silent.target = hanging(t)
+	silent := proxy(t, hanging(t))
 	for name, address := range map[string]string{"refuses": "127.0.0.1:1", "hangs": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			logs := b.limited(address, 1)
+			client, err := api.OpenRedis("redis://" + address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs := b.limitedBy(client, 1)
 			began := time.Now()
 			for range 3 {
 				if a := b.create(); a.Header.Get("RateLimit") != "" {
@@ -252,21 +268,21 @@ func TestPaymentsAreAcceptedWhileRedisIsDown(t *testing.T) {
 func TestRateLimitsComeBackWithRedis(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	redis := throughProxy(t)
-	logs := b.limited(redis.Addr().String(), 1)
+	way := throughProxy(t)
+	logs := b.limited(way.Addr().String(), 1)
 	if n := len(b.burst(20)[429]); n == 0 {
 		t.Fatal("nothing is refused while Redis is there")
 	}
-	redis.set(true)
+	way.set(true)
 	if n := len(b.burst(20)[201]); n != 20 {
 		t.Errorf("%d of 20 accepted while Redis is gone", n)
 	}
-	asked := redis.asked.Load()
+	asked := way.asked.Load()
 	b.burst(20)
-	if n := redis.asked.Load() - asked; n != 0 {
+	if n := way.asked.Load() - asked; n != 0 {
 		t.Errorf("Redis was asked %d times in the second after it failed", n)
 	}
-	redis.set(false)
+	way.set(false)
 	eventually(t, "limits are enforced again", func() bool { b.clock.Add(2); return len(b.burst(20)[429]) > 0 })
 	if logs.FilterMessage("rate limits are enforced again").Len() == 0 {
 		t.Error("nobody is told")

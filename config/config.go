@@ -58,8 +58,8 @@ type Config struct {
 	KeysFile   string `env:"SETTLE_KEYS_FILE" needed:"worker" used:"admin"`
 
 	// The first key of each list is the current one; the others still verify.
-	APIKeyPeppers Keyring `env:"SETTLE_API_KEY_PEPPERS" needed:"api" used:"admin" secret:"true"` // 32 bytes or more each
-	WebhookKeys   Keyring `env:"SETTLE_WEBHOOK_KEYS" needed:"api,worker" used:"admin" secret:"true"`          // 32 bytes each, AES-256-GCM
+	APIKeyPeppers Keyring `env:"SETTLE_API_KEY_PEPPERS" needed:"api" used:"admin" secret:"true"`     // 32 bytes or more each
+	WebhookKeys   Keyring `env:"SETTLE_WEBHOOK_KEYS" needed:"api,worker" used:"admin" secret:"true"` // 32 bytes each, AES-256-GCM
 
 	// Networks that webhooks may reach although they are not public.
 	WebhookAllowCIDRs []netip.Prefix `env:"SETTLE_WEBHOOK_ALLOW_CIDRS" used:"api,worker,admin"`

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// cache remembers up to max values, each for ttl, or for ever if ttl is 0. When
+// cache remembers up to size values, each for ttl, or for ever if ttl is 0. When
 // it is full it starts over: what it held is read again. It is safe for
 // concurrent use.
 type cache struct {
-	max int
-	ttl time.Duration
+	size int
+	ttl  time.Duration
 
 	mu      sync.RWMutex
 	entries map[any]cached
@@ -21,8 +21,8 @@ type cached struct {
 	since time.Time
 }
 
-func newCache(max int, ttl time.Duration) *cache {
-	return &cache{max: max, ttl: ttl, entries: make(map[any]cached)}
+func newCache(size int, ttl time.Duration) *cache {
+	return &cache{size: size, ttl: ttl, entries: make(map[any]cached)}
 }
 
 func (c *cache) get(key any) (value any, ok bool) {
@@ -38,7 +38,7 @@ func (c *cache) get(key any) (value any, ok bool) {
 func (c *cache) put(key, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.entries[key]; !known && len(c.entries) >= c.max {
+	if _, known := c.entries[key]; !known && len(c.entries) >= c.size {
 		clear(c.entries)
 	}
 	c.entries[key] = cached{value, time.Now()}

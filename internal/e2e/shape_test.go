@@ -71,6 +71,7 @@ func countActions(h *historypb.History) int {
 				taskWithLocal = m.WorkflowTaskCompletedEventId
 				n++
 			}
+		default: // no action of its own
 		}
 	}
 	return n

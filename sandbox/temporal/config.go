@@ -110,10 +110,7 @@ const unlimited = 1_000_000
 // could meet, visibility's of ten queries per second first of all. Eager
 // activities and eager workflow start keep their default, on.
 func dynamicConfig(cfg Config) dynamicconfig.StaticClient {
-	c := dynamicconfig.StaticClient{
-		// A search attribute is usable as soon as it is registered.
-		dynamicconfig.MakeKey("system.forceSearchAttributesCacheRefreshOnRead"): true,
-	}
+	c := dynamicconfig.StaticClient{}
 	for _, key := range []string{
 		"frontend.rps",
 		"frontend.namespaceRPS",

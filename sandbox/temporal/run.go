@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -53,6 +54,9 @@ func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(p
 
 // Run serves until ctx ends.
 func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
+	// Its heap is small and its garbage much: collecting a quarter as often gives
+	// a tenth more workflows per second for some tens of megabytes.
+	debug.SetGCPercent(400)
 	logger := log.NewZapLogger(log.BuildZapLogger(log.Config{Stdout: false, Level: "error"}))
 	stores, err := newStores(cfg)
 	if err != nil {
