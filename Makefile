@@ -31,11 +31,11 @@ test: deps $(BUILD)/sandbox generated test-go lint ## Everything: unit, conforma
 
 .PHONY: test-go
 test-go: $(BUILD)/sandbox
-	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -count=1 -timeout 20m ./... ./sandbox/...
+	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -count=1 -parallel 6 -timeout 30m ./... ./sandbox/...
 
 .PHONY: test-short
 test-short: deps $(BUILD)/sandbox ## The tests of the product only, cached
-	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -timeout 20m ./...
+	$(BUILD)/sandbox exec --eth-block-time 250ms --sol-slot 100ms -- go test -parallel 6 -timeout 30m ./...
 
 .PHONY: lint
 lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
@@ -115,7 +115,7 @@ generate: $(TOOLS)/sqlc-$(SQLC) ## Regenerate queries, contract bindings, openap
 
 .PHONY: generated
 generated: ## Fail if go.mod or go.sum are not tidy
-	@go mod tidy -diff >/dev/null || { echo "go.mod is not tidy: run go mod tidy"; exit 1; }
+	@go mod tidy -diff >/dev/null && (cd sandbox && go mod tidy -diff >/dev/null) || { echo "go.mod is not tidy: run go mod tidy in . and in sandbox"; exit 1; }
 
 .PHONY: clean
 clean: ## Remove what was built and the kept sandbox

@@ -27,7 +27,7 @@ func (s *Steps) Broadcast(ctx context.Context, in Ref) (State, error) {
 			return nil, err
 		}
 		newest := live.newest()
-		if err := tx.MarkSending(ctx, []string{newest.ID}); err != nil {
+		if err := tx.MarkSending(ctx, []string{newest.TxID}); err != nil {
 			return nil, err
 		}
 		send = &chains.StoredTx{Hash: newest.Hash, Raw: newest.Raw}

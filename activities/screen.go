@@ -6,6 +6,7 @@ import (
 
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
 )
 
 // Screen applies the merchant's limits, the deadline and the list of blocked
@@ -20,7 +21,8 @@ func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
 			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
 		}
 		for _, d := range i.Destinations {
-			reason, blocked, err := s.Store.IsBlocked(ctx, d.Chain, d.Address)
+			reason, err := tx.GetBlockedAddress(ctx, db.GetBlockedAddressParams{Chain: string(d.Chain), Address: d.Address})
+			blocked, err := found(err)
 			if err != nil {
 				return nil, err
 			}
@@ -28,7 +30,9 @@ func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
 				return end(ctx, tx, i, payment.Rejected, "address_blocked", fmt.Sprintf("%s on %s may not be paid: %s", d.Address, d.Chain, reason))
 			}
 		}
-		m, err := s.Store.Merchant(ctx, i.MerchantID)
+		// Through the transaction: a step that holds one connection and waits for
+		// a second one can starve itself.
+		m, err := tx.GetMerchant(ctx, i.MerchantID)
 		if err != nil {
 			return nil, err
 		}

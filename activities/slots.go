@@ -16,31 +16,25 @@ type slot struct {
 	id    string
 	chain payment.Chain
 	terms chains.Slot
-	txs   []db.SlotTransactionsRow // oldest first, at least one
+	txs   []db.LiveSlotRow // oldest first, at least one
 }
 
 // liveSlot reads the live slot of an intent; ok is false if it has none.
 func liveSlot(ctx context.Context, q *db.Queries, intentID string) (s slot, ok bool, err error) {
-	row, err := q.LiveSlot(ctx, intentID)
-	if ok, err = found(err); !ok {
+	rows, err := q.LiveSlot(ctx, intentID)
+	if err != nil || len(rows) == 0 {
 		return slot{}, false, err
 	}
-	txs, err := q.SlotTransactions(ctx, row.ID)
-	if err != nil {
-		return slot{}, false, err
-	}
-	if len(txs) == 0 {
-		return slot{}, false, fmt.Errorf("slot %s has no transaction: it was not written by ReserveNonce", row.ID)
-	}
+	row := rows[0].Slot
 	terms := chains.Slot{Kind: chains.SlotKind(row.Kind), Authority: row.Authority, Nonce: row.Nonce, FromHeight: uint64(row.FromHeight),
 		ExpiresAt: row.ExpiresAt, Authorization: row.Authorization}
 	if row.ExpiresHeight != nil {
 		terms.ExpiresHeight = uint64(*row.ExpiresHeight)
 	}
-	return slot{id: row.ID, chain: payment.Chain(row.Chain), terms: terms, txs: txs}, true, nil
+	return slot{id: row.ID, chain: payment.Chain(row.Chain), terms: terms, txs: rows}, true, nil
 }
 
-func (s slot) newest() db.SlotTransactionsRow { return s.txs[len(s.txs)-1] }
+func (s slot) newest() db.LiveSlotRow { return s.txs[len(s.txs)-1] }
 
 // failed reports whether every transaction of the slot is finalized and failed.
 func (s slot) failed() bool {

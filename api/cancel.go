@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,10 +72,12 @@ func (s *Server) stop(ctx context.Context, tx *store.Tx, before payment.Intent, 
 	if !before.Status.Cancelable() {
 		return before, notCancelable(before)
 	}
-	if _, err := tx.LiveSlot(ctx, before.ID); err == nil {
-		return before, notCancelable(before)
-	} else if !errors.Is(err, store.ErrNotFound) {
+	live, err := tx.HasLiveSlot(ctx, before.ID)
+	if err != nil {
 		return before, err
+	}
+	if live {
+		return before, notCancelable(before)
 	}
 	if err := ledger.Void(ctx, tx, before); err != nil {
 		return before, err

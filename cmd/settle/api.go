@@ -49,7 +49,7 @@ func apiCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("SETTLE_REDIS_URL: %w", err)
 				}
-				defer client.Close()
+				defer func() { _ = client.Close() }() // nothing of ours is lost with it
 				deps.Redis = client
 			}
 			server, err := api.New(deps)

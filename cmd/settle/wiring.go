@@ -58,7 +58,9 @@ func (p *process) close() {
 // accepts payments while Temporal is down.
 func (p *process) temporal() (client.Client, error) {
 	c, err := client.NewLazyClient(client.Options{HostPort: p.config.TemporalAddress, Namespace: p.config.TemporalNamespace,
-		Logger: telemetry.TemporalLogger(p.log)})
+		Logger: telemetry.TemporalLogger(p.log),
+		// Steps pass ids and small results: compressing them costs more than it saves.
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}}})
 	if err != nil {
 		return nil, fmt.Errorf("temporal at %s: %w", p.config.TemporalAddress, err)
 	}

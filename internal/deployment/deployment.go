@@ -94,7 +94,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 	}
 	d.APIURL = "http://" + apiAddress
 	d.env = []string{
-		"SETTLE_ENV=test", "SETTLE_LOG_LEVEL=info", "SETTLE_RATE_LIMIT=0",
+		"SETTLE_ENV=test", "SETTLE_LOG_LEVEL=info", "SETTLE_RATE_LIMIT=0", "GOGC=400",
 		"SETTLE_DATABASE_URL=" + databaseURL,
 		"SETTLE_TEMPORAL_ADDRESS=" + s.Descriptor.Temporal.Address, "SETTLE_TEMPORAL_NAMESPACE=" + s.Descriptor.Temporal.Namespace,
 		"SETTLE_TASK_QUEUE=" + d.TaskQueue, "SETTLE_API_ADDRESS=" + apiAddress, "SETTLE_PUBLIC_URL=" + d.APIURL,

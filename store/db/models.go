@@ -130,6 +130,22 @@ type Slot struct {
 	ClosedAt      *time.Time
 }
 
+type Transaction struct {
+	ID           string
+	Chain        string
+	Hash         string
+	Raw          []byte
+	Sender       string
+	Nonce        *int64
+	GasLimit     int64
+	FeeCap       payment.Amount
+	TipCap       payment.Amount
+	MaxFee       payment.Amount
+	CreatedAt    time.Time
+	SendIntentAt *time.Time
+	LastSentAt   *time.Time
+}
+
 type TransactionResult struct {
 	TransactionID string
 	Succeeded     bool

@@ -52,6 +52,17 @@ func (q *Queries) CountDeadSlots(ctx context.Context, intentID string) (int64, e
 	return count, err
 }
 
+const hasLiveSlot = `-- name: HasLiveSlot :one
+SELECT EXISTS (SELECT 1 FROM slots WHERE intent_id = $1 AND state = 'live')
+`
+
+func (q *Queries) HasLiveSlot(ctx context.Context, intentID string) (bool, error) {
+	row := q.db.QueryRow(ctx, hasLiveSlot, intentID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const insertAttempt = `-- name: InsertAttempt :one
 INSERT INTO attempts (id, intent_id, seq, chain, address, route)
 SELECT $1, $2, coalesce(max(a.seq), 0) + 1, $3, $4, $5 FROM attempts a WHERE a.intent_id = $2
@@ -267,30 +278,69 @@ func (q *Queries) LinkTransaction(ctx context.Context, arg LinkTransactionParams
 	return err
 }
 
-const liveSlot = `-- name: LiveSlot :one
-SELECT id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization", state, created_at, closed_at FROM slots WHERE intent_id = $1 AND state = 'live'
+const liveSlot = `-- name: LiveSlot :many
+SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.created_at, s.closed_at, t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
+FROM slots s
+JOIN transaction_attempts ta ON ta.slot_id = s.id
+JOIN transactions t ON t.id = ta.transaction_id
+LEFT JOIN transaction_results r ON r.transaction_id = t.id
+WHERE s.intent_id = $1 AND s.state = 'live'
+ORDER BY t.created_at, t.id
 `
 
-func (q *Queries) LiveSlot(ctx context.Context, intentID string) (Slot, error) {
-	row := q.db.QueryRow(ctx, liveSlot, intentID)
-	var i Slot
-	err := row.Scan(
-		&i.ID,
-		&i.AttemptID,
-		&i.IntentID,
-		&i.Chain,
-		&i.Kind,
-		&i.Authority,
-		&i.Nonce,
-		&i.FromHeight,
-		&i.ExpiresAt,
-		&i.ExpiresHeight,
-		&i.Authorization,
-		&i.State,
-		&i.CreatedAt,
-		&i.ClosedAt,
-	)
-	return i, err
+type LiveSlotRow struct {
+	Slot         Slot
+	TxID         string
+	Hash         string
+	Raw          []byte
+	Sender       string
+	SendIntentAt *time.Time
+	LastSentAt   *time.Time
+	Succeeded    *bool
+}
+
+// The live slot of an intent with every transaction ever signed for it, oldest
+// first, and what a finalized block says of each. No rows: no live slot.
+func (q *Queries) LiveSlot(ctx context.Context, intentID string) ([]LiveSlotRow, error) {
+	rows, err := q.db.Query(ctx, liveSlot, intentID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LiveSlotRow{}
+	for rows.Next() {
+		var i LiveSlotRow
+		if err := rows.Scan(
+			&i.Slot.ID,
+			&i.Slot.AttemptID,
+			&i.Slot.IntentID,
+			&i.Slot.Chain,
+			&i.Slot.Kind,
+			&i.Slot.Authority,
+			&i.Slot.Nonce,
+			&i.Slot.FromHeight,
+			&i.Slot.ExpiresAt,
+			&i.Slot.ExpiresHeight,
+			&i.Slot.Authorization,
+			&i.Slot.State,
+			&i.Slot.CreatedAt,
+			&i.Slot.ClosedAt,
+			&i.TxID,
+			&i.Hash,
+			&i.Raw,
+			&i.Sender,
+			&i.SendIntentAt,
+			&i.LastSentAt,
+			&i.Succeeded,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const markLanesIncluded = `-- name: MarkLanesIncluded :exec
@@ -382,44 +432,35 @@ func (q *Queries) PickLane(ctx context.Context, arg PickLaneParams) (string, err
 }
 
 const slotTransactions = `-- name: SlotTransactions :many
-SELECT t.id, t.hash, t.raw, t.sender, t.nonce, t.send_intent_at, t.last_sent_at, r.succeeded
-FROM transaction_attempts ta
-JOIN transactions t ON t.id = ta.transaction_id
-LEFT JOIN transaction_results r ON r.transaction_id = t.id
+SELECT t.id, t.chain, t.hash, t.raw, t.sender, t.nonce, t.gas_limit, t.fee_cap, t.tip_cap, t.max_fee, t.created_at, t.send_intent_at, t.last_sent_at FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
 WHERE ta.slot_id = $1
 ORDER BY t.created_at, t.id
 `
 
-type SlotTransactionsRow struct {
-	ID           string
-	Hash         string
-	Raw          []byte
-	Sender       string
-	Nonce        *int64
-	SendIntentAt *time.Time
-	LastSentAt   *time.Time
-	Succeeded    *bool
-}
-
-// Every transaction ever signed for a slot, oldest first, with what a finalized block says of it.
-func (q *Queries) SlotTransactions(ctx context.Context, slotID string) ([]SlotTransactionsRow, error) {
+// Every transaction ever signed for a slot, oldest first.
+func (q *Queries) SlotTransactions(ctx context.Context, slotID string) ([]Transaction, error) {
 	rows, err := q.db.Query(ctx, slotTransactions, slotID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []SlotTransactionsRow{}
+	items := []Transaction{}
 	for rows.Next() {
-		var i SlotTransactionsRow
+		var i Transaction
 		if err := rows.Scan(
 			&i.ID,
+			&i.Chain,
 			&i.Hash,
 			&i.Raw,
 			&i.Sender,
 			&i.Nonce,
+			&i.GasLimit,
+			&i.FeeCap,
+			&i.TipCap,
+			&i.MaxFee,
+			&i.CreatedAt,
 			&i.SendIntentAt,
 			&i.LastSentAt,
-			&i.Succeeded,
 		); err != nil {
 			return nil, err
 		}

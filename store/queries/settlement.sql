@@ -3,15 +3,23 @@ INSERT INTO attempts (id, intent_id, seq, chain, address, route)
 SELECT @id, @intent_id, coalesce(max(a.seq), 0) + 1, @chain, @address, @route FROM attempts a WHERE a.intent_id = @intent_id
 RETURNING *;
 
--- name: LiveSlot :one
-SELECT * FROM slots WHERE intent_id = $1 AND state = 'live';
-
--- name: SlotTransactions :many
--- Every transaction ever signed for a slot, oldest first, with what a finalized block says of it.
-SELECT t.id, t.hash, t.raw, t.sender, t.nonce, t.send_intent_at, t.last_sent_at, r.succeeded
-FROM transaction_attempts ta
+-- name: LiveSlot :many
+-- The live slot of an intent with every transaction ever signed for it, oldest
+-- first, and what a finalized block says of each. No rows: no live slot.
+SELECT sqlc.embed(s), t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
+FROM slots s
+JOIN transaction_attempts ta ON ta.slot_id = s.id
 JOIN transactions t ON t.id = ta.transaction_id
 LEFT JOIN transaction_results r ON r.transaction_id = t.id
+WHERE s.intent_id = $1 AND s.state = 'live'
+ORDER BY t.created_at, t.id;
+
+-- name: HasLiveSlot :one
+SELECT EXISTS (SELECT 1 FROM slots WHERE intent_id = $1 AND state = 'live');
+
+-- name: SlotTransactions :many
+-- Every transaction ever signed for a slot, oldest first.
+SELECT t.* FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
 WHERE ta.slot_id = $1
 ORDER BY t.created_at, t.id;
 
