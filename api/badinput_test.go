@@ -79,7 +79,7 @@ func TestBadInputIsRefusedAndWritesNothing(t *testing.T) {
 		{name: "metadata value long", body: order(set("metadata", map[string]string{"a/b": strings.Repeat("v", 501)})), status: 422, code: api.MetadataInvalid, pointer: "#/metadata/a~1b"},
 		{name: "metadata with NUL", body: order(set("metadata", map[string]string{"k": "\x00"})), status: 422, code: api.MetadataInvalid, pointer: "#/metadata/k"},
 		{name: "metadata not text", body: order(set("metadata", map[string]any{"k": 1})), status: 422, code: api.MetadataInvalid, pointer: "#/metadata/k"},
-		{name: "field unknown", body: order(set("ammount", "1")), status: 422, code: api.FieldUnknown, pointer: "#/ammount"},
+		{name: "field unknown", body: order(set("amount_usd", "1")), status: 422, code: api.FieldUnknown, pointer: "#/amount_usd"},
 		{name: "several faults", body: order(set("amount", "0"), set("asset", "USDC"), to("tron", payee)), status: 422, code: api.ValidationFailed},
 		{name: "funds", body: order(set("amount", "1000.000001")), status: 422, code: api.InsufficientFunds},
 		{name: "not JSON", body: `{"amount":`, status: 400, code: api.MalformedRequest},

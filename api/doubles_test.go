@@ -43,7 +43,7 @@ func (d *destinations) CheckDestination(_ context.Context, chain payment.Chain, 
 	if d.down {
 		return "", errors.New("the nodes do not answer")
 	}
-	if code := refuse[address]; code != "" && !(chain == "solana" && code == payment.AddressWrongChain) {
+	if code := refuse[address]; code != "" && (chain != "solana" || code != payment.AddressWrongChain) {
 		return "", &payment.AddressError{Code: code, Detail: "what is wrong and what to do"}
 	}
 	if strings.EqualFold(address, payee) {

@@ -93,7 +93,7 @@ func TestRunServesAndStopsCleanly(t *testing.T) {
 	}
 	resp.Body.Close()
 	cancel()
-	if err := <-done; err != nil || resp.StatusCode != 200 {
+	if err := <-done; err != nil || resp.StatusCode != http.StatusOK {
 		t.Errorf("status %d, Run: %v", resp.StatusCode, err)
 	}
 }

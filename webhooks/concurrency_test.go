@@ -80,7 +80,7 @@ func TestConcurrentRunsAreNumberedApart(t *testing.T) {
 		arrived.Done()
 		arrived.Wait()
 		if !success {
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}), "*")
 	id := b.intent()

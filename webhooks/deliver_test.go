@@ -120,7 +120,7 @@ func TestIDIsStableOverAttempts(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		ids = append(ids, r.Header.Get("webhook-id"))
-		w.WriteHeader(502)
+		w.WriteHeader(http.StatusBadGateway)
 	}), "payment_intent.*")
 	sum := b.deliverPending(b.intent())
 	for range 2 {

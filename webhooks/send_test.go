@@ -143,7 +143,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestLargeAnswersAreCutOff(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 		for chunk := strings.Repeat("x", 4096); r.Context().Err() == nil; { // until we hang up
 			if _, err := io.WriteString(w, chunk); err != nil {
 				return
@@ -235,9 +235,9 @@ func TestEndpointsThatDoNotAnswer(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	start := func(max uint16) (string, *x509.CertPool) {
+	start := func(newest uint16) (string, *x509.CertPool) {
 		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: max}
+		srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: newest}
 		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 		srv.StartTLS()
 		t.Cleanup(srv.Close)

@@ -120,7 +120,7 @@ func build() (string, error) {
 		return "", err
 	}
 	defer func() { _ = lock.Close() }()
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sandbox") //nolint:noctx // as long as it takes: cold caches need minutes
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sandbox")
 	cmd.Dir = filepath.Join(root, "sandbox")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the sandbox: %w\n%s", err, out)
@@ -160,7 +160,7 @@ func up(bin, dir, descriptor string) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()                                                         // the sandbox has its own copy
-	cmd := exec.Command(bin, "up", "--rm", "--dir", dir, "--watch-pid", strconv.Itoa(owner()), //nolint:noctx // it outlives this process
+	cmd := exec.Command(bin, "up", "--rm", "--dir", dir, "--watch-pid", strconv.Itoa(owner()),
 		"--eth-block-time", "250ms", "--sol-slot", "100ms")
 	// `go test` waits for everybody who holds its output, and Ctrl-C is for it.
 	cmd.Stdout, cmd.Stderr = log, log
