@@ -159,7 +159,7 @@ func up(bin, dir, descriptor string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()                                                         // the sandbox has its own copy
+	defer func() { _ = log.Close() }() // the sandbox has its own copy
 	cmd := exec.Command(bin, "up", "--rm", "--dir", dir, "--watch-pid", strconv.Itoa(owner()),
 		"--eth-block-time", "250ms", "--sol-slot", "100ms")
 	// `go test` waits for everybody who holds its output, and Ctrl-C is for it.

@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 	// ended says why the sidecar is gone, once it is.
 	ended := func(err error) error {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was asked to stop
 		}
 		if err == nil {
 			err = errors.New("it exited with status 0")
@@ -95,7 +95,7 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 		var r Ready
 		if err := json.Unmarshal(b, &r); err != nil {
 			stop()
-			<-exited
+			_ = <-exited // its error is known better here
 			return fmt.Errorf("solana sidecar: ready line %q: %w", bytes.TrimSpace(b), err)
 		}
 		ready(r)
@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 		return ended(err)
 	case <-timeout.C:
 		stop()
-		<-exited
+		_ = <-exited
 		return fmt.Errorf("solana sidecar: not ready after %s: %s", startTimeout, words)
 	}
 }
