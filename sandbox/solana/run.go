@@ -68,14 +68,14 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 	}
 
 	line := make(chan []byte, 1)
-	exited := make(chan error, 1)
+	exited := make(chan exit, 1)
 	go func() {
 		in := bufio.NewReader(stdout)
 		if b, err := in.ReadBytes('\n'); err == nil {
 			line <- b
 		}
 		_, _ = io.Copy(io.Discard, in)
-		exited <- cmd.Wait()
+		exited <- exit{cmd.Wait()}
 	}()
 	// ended says why the sidecar is gone, once it is.
 	ended := func(err error) error {
@@ -95,16 +95,16 @@ func Run(ctx context.Context, cfg Config, ready func(Ready)) error {
 		var r Ready
 		if err := json.Unmarshal(b, &r); err != nil {
 			stop()
-			_ = <-exited // its error is known better here
+			<-exited
 			return fmt.Errorf("solana sidecar: ready line %q: %w", bytes.TrimSpace(b), err)
 		}
 		ready(r)
-		return ended(<-exited)
-	case err := <-exited:
-		return ended(err)
+		return ended((<-exited).err)
+	case e := <-exited:
+		return ended(e.err)
 	case <-timeout.C:
 		stop()
-		_ = <-exited
+		<-exited
 		return fmt.Errorf("solana sidecar: not ready after %s: %s", startTimeout, words)
 	}
 }
@@ -147,6 +147,9 @@ func command(ctx context.Context, cfg Config) (*exec.Cmd, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, nil
 }
+
+// exit is how the sidecar ended.
+type exit struct{ err error }
 
 // nodeMajor reads "v20.20.2\n" as 20, and anything odd as 0.
 func nodeMajor(version string) int {
