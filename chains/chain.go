@@ -17,6 +17,10 @@ var (
 	// ErrUnknown: the network did not give a usable answer. Retry later, and
 	// conclude nothing.
 	ErrUnknown = errors.New("the chain's answer is unknown")
+	// ErrFrozen: a finalized block was replaced, which must not happen. Nothing
+	// is signed and nothing counts as final until a person has found out why
+	// and restarts the process.
+	ErrFrozen = errors.New("the chain is frozen: a finalized block was replaced")
 )
 
 // Chain is one configured network. Implementations are safe for concurrent
@@ -39,7 +43,8 @@ type Chain interface {
 	Conditions() (c Conditions, ok bool)
 
 	// Sign makes the bytes that pay the order and the slot they are bound to.
-	// It does no I/O apart from the signer. ErrStale if Conditions are too old.
+	// It does no I/O apart from the signer. ErrStale if Conditions are too old,
+	// ErrFrozen if finality has failed.
 	Sign(ctx context.Context, o Order) (Signed, error)
 
 	// Send hands stored bytes to the network. It never returns an error: what

@@ -46,6 +46,7 @@ type Watcher struct {
 type wait struct {
 	watched  Watched
 	last     SightingKind // what Progressed was told
+	reason   string       // why it is not final, as logged
 	lastSent time.Time
 	done     []chan Sighting // one per caller: a retried activity may overlap its zombie
 }
@@ -169,6 +170,9 @@ func (w *Watcher) apply(ctx context.Context, waits []wait, sightings []Sighting)
 		case s.Kind != x.last:
 			progress = append(progress, Progress{Watched: x.watched, Sighting: s})
 		}
+		if !s.Kind.Final() && s.Reason != x.reason {
+			w.explain(x.watched, s)
+		}
 		if s.Kind == Unseen && now.Sub(x.lastSent) >= w.chain.Info().ResendAfter {
 			resend = append(resend, x.watched)
 		}
@@ -181,6 +185,19 @@ func (w *Watcher) apply(ctx context.Context, waits []wait, sightings []Sighting)
 		}
 	}
 	w.resend(ctx, resend)
+}
+
+// explain logs once why a payment waits: nodes that disagree, or something that
+// a person must look at.
+func (w *Watcher) explain(p Watched, s Sighting) {
+	if s.Reason != "" {
+		w.log.Warn("payment waits", zap.String("intent", p.IntentID), zap.String("seen", string(s.Kind)), zap.String("reason", s.Reason))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x, ok := w.waiting[p.SlotID]; ok {
+		x.reason = s.Reason
+	}
 }
 
 func (w *Watcher) finish(slotID string, s Sighting) {

@@ -20,6 +20,7 @@ type bench struct {
 	wallets Wallets
 	chain   chains.Chain
 	nonces  map[string]uint64
+	ghost   chains.Watched // of the fault cases: is never sent
 }
 
 func newBench(t *testing.T, h Harness) *bench {
@@ -35,7 +36,7 @@ func newBench(t *testing.T, h Harness) *bench {
 // open returns a new Chain with no memory of earlier ones.
 func (b *bench) open() chains.Chain {
 	b.Helper()
-	c, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURL: b.gate.url()})
+	c, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURLs: []string{b.gate.url()}})
 	if err != nil {
 		b.Fatalf("open: %v", err)
 	}

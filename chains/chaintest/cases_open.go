@@ -12,7 +12,7 @@ import (
 )
 
 func wrongNetwork(b *bench) {
-	_, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURL: b.gate.url(), WrongNetwork: true})
+	_, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURLs: []string{b.gate.url()}, WrongNetwork: true})
 	if err == nil {
 		b.Fatal("a node of another network was accepted")
 	}
@@ -21,7 +21,7 @@ func wrongNetwork(b *bench) {
 func openWithoutNode(b *bench) {
 	b.gate.close()
 	start := time.Now()
-	if _, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURL: b.gate.url()}); err == nil {
+	if _, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURLs: []string{b.gate.url()}}); err == nil {
 		b.Fatal("opened without a node")
 	}
 	if took := time.Since(start); took > bound {

@@ -56,6 +56,10 @@ type Harness struct {
 	// (Order.Reuse), with the chain itself refusing the second payment.
 	CanReuse bool
 
+	// Lies are what a node may say that is not so. A family needs all of them
+	// for RunFaults.
+	Lies Lies
+
 	// Destinations is the family's table of good and bad payout addresses.
 	// Wallet addresses of the case are tested by the suite itself.
 	Destinations []Destination
@@ -75,8 +79,8 @@ type Wallets struct {
 // Opening says how to open the chain.
 type Opening struct {
 	Wallets      Wallets
-	RPCURL       string // of the suite's gate
-	WrongNetwork bool   // configure the id of a network that RPCURL does not serve
+	RPCURLs      []string // of the suite's gates
+	WrongNetwork bool     // configure the id of a network that RPCURLs do not serve
 }
 
 // Destination is one line of the table for CheckDestination.

@@ -11,6 +11,7 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm/fiattoken"
 	"github.com/settlehq/settle/chains/evm/multicall3"
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -26,7 +27,7 @@ func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balanc
 		accounts[i] = a
 	}
 	var out chains.Balances
-	err := c.nodes.read(ctx, func(ctx context.Context, n *node) error {
+	err := c.read(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		h, err := c.readHeads(ctx, n, nil)
 		if err != nil {
 			return err
@@ -49,7 +50,7 @@ func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balanc
 }
 
 // balancesAtOnce is one eth_call to Multicall3.
-func (c *Chain) balancesAtOnce(ctx context.Context, n *node, accounts []common.Address, at hexutil.Uint64) (tokens, native []*big.Int, err error) {
+func (c *Chain) balancesAtOnce(ctx context.Context, n *rpcpool.Node, accounts []common.Address, at hexutil.Uint64) (tokens, native []*big.Int, err error) {
 	multi, token := multicall3.NewMulticall3(), fiattoken.NewFiatToken()
 	calls := make([]multicall3.Multicall3Call3, 0, 2*len(accounts))
 	for _, a := range accounts {
@@ -58,7 +59,7 @@ func (c *Chain) balancesAtOnce(ctx context.Context, n *node, accounts []common.A
 			multicall3.Multicall3Call3{Target: c.set.multicall3, CallData: multi.PackGetEthBalance(a)})
 	}
 	var raw hexutil.Bytes
-	if err := n.call(ctx, &raw, "eth_call", call(c.set.multicall3, multi.PackAggregate3(calls)), at); err != nil {
+	if err := ask(ctx, n, &raw, "eth_call", call(c.set.multicall3, multi.PackAggregate3(calls)), at); err != nil {
 		return nil, nil, err
 	}
 	results, err := multi.UnpackAggregate3(raw)
@@ -82,7 +83,7 @@ func (c *Chain) balancesAtOnce(ctx context.Context, n *node, accounts []common.A
 	return tokens, native, nil
 }
 
-func (c *Chain) balancesOneByOne(ctx context.Context, n *node, accounts []common.Address, at hexutil.Uint64) (tokens, native []*big.Int, err error) {
+func (c *Chain) balancesOneByOne(ctx context.Context, n *rpcpool.Node, accounts []common.Address, at hexutil.Uint64) (tokens, native []*big.Int, err error) {
 	abi := fiattoken.NewFiatToken()
 	raw, wei := make([]hexutil.Bytes, len(accounts)), make([]hexutil.Big, len(accounts))
 	var b batch

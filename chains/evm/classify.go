@@ -1,12 +1,12 @@
 package evm
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 
-	"github.com/ethereum/go-ethereum/rpc"
-
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // Class is what a node's answer to a transaction means.
@@ -111,18 +111,16 @@ func classify(err error) Class {
 	if err == nil {
 		return ClassAccepted
 	}
-	var answer rpc.Error
+	var answer *rpcpool.Error
 	if !errors.As(err, &answer) {
 		return ClassNodeUnfit
 	}
-	text := strings.ToLower(answer.Error())
-	var withData rpc.DataError
-	if errors.As(err, &withData) {
-		if data, ok := withData.ErrorData().(string); ok && !strings.HasPrefix(data, "0x") {
-			text += "\n" + strings.ToLower(data)
-		}
+	text := strings.ToLower(answer.Message)
+	var data string
+	if json.Unmarshal(answer.Data, &data) == nil && !strings.HasPrefix(data, "0x") {
+		text += "\n" + strings.ToLower(data)
 	}
-	return classifyText(text, answer.ErrorCode())
+	return classifyText(text, answer.Code)
 }
 
 func classifyText(text string, code int) Class {

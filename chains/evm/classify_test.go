@@ -1,13 +1,13 @@
 package evm
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
 
-	"github.com/ethereum/go-ethereum/rpc"
-
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // TestClassifyMessages has one line per message and client, as the clients
@@ -140,16 +140,13 @@ func TestClassifyMessages(t *testing.T) {
 	}
 }
 
-// nodeError is a JSON-RPC error answer.
-type nodeError struct {
-	message string
-	code    int
-	data    any
+func nodeError(message string, code int, data any) error {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		panic(err)
+	}
+	return &rpcpool.Error{Message: message, Code: code, Data: raw}
 }
-
-func (e nodeError) Error() string  { return e.message }
-func (e nodeError) ErrorCode() int { return e.code }
-func (e nodeError) ErrorData() any { return e.data }
 
 func TestClassifyErrors(t *testing.T) {
 	t.Parallel()
@@ -161,15 +158,15 @@ func TestClassifyErrors(t *testing.T) {
 		{"success", nil, ClassAccepted},
 		{"closed connection", errors.New("EOF"), ClassNodeUnfit},
 		{"nobody listens", errors.New("dial tcp: connection refused"), ClassNodeUnfit},
-		{"HTTP 429", rpc.HTTPError{StatusCode: 429, Status: "429 Too Many Requests"}, ClassNodeUnfit},
-		{"HTTP 502", rpc.HTTPError{StatusCode: 502, Status: "502 Bad Gateway"}, ClassNodeUnfit},
+		{"HTTP 429", &rpcpool.HTTPError{Status: 429}, ClassNodeUnfit},
+		{"HTTP 502", &rpcpool.HTTPError{Status: 502}, ClassNodeUnfit},
 		{"no JSON", errors.New("invalid character '<' looking for beginning of value"), ClassNodeUnfit},
-		{"message over code", nodeError{"nonce too low", -32005, nil}, ClassNonceUsed},
-		{"wrapped", fmt.Errorf("send: %w", nodeError{"already known", -32000, nil}), ClassKnown},
-		{"words in data", nodeError{"internal error", -32603, "nonce too low"}, ClassNonceUsed},
-		{"bytes in data are no words", nodeError{"failed", -32000, "0x08c379a0"}, ClassUnclassified},
-		{"code alone", nodeError{"no", -32601, nil}, ClassNodeUnfit},
-		{"revert code", nodeError{"no", 3, nil}, ClassReverted},
+		{"message over code", nodeError("nonce too low", -32005, nil), ClassNonceUsed},
+		{"wrapped", fmt.Errorf("send: %w", nodeError("already known", -32000, nil)), ClassKnown},
+		{"words in data", nodeError("internal error", -32603, "nonce too low"), ClassNonceUsed},
+		{"bytes in data are no words", nodeError("failed", -32000, "0x08c379a0"), ClassUnclassified},
+		{"code alone", nodeError("no", -32601, nil), ClassNodeUnfit},
+		{"revert code", nodeError("no", 3, nil), ClassReverted},
 	} {
 		if got := classify(c.err); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

@@ -23,7 +23,7 @@ const (
 type Config struct {
 	Name         payment.Chain `json:"name"`                     // e.g. "ethereum"
 	ChainID      uint64        `json:"chain_id"`                 // EIP-155
-	RPCURLs      []string      `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the first that answers
+	RPCURLs      []string      `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the best, and with two or more, two must agree on what is final
 	Token        string        `json:"token"`                    // contract of the payout token
 	TokenName    string        `json:"token_name,omitempty"`     // EIP-712 domain; default: the contract's name()
 	TokenVersion string        `json:"token_version,omitempty"`  // EIP-712 domain; default: the contract's version()
@@ -39,6 +39,8 @@ type Config struct {
 	ResendAfterMS      int64 `json:"resend_after_ms,omitempty"`       // default 30000
 	FinalityETAMS      int64 `json:"finality_eta_ms,omitempty"`       // default 900000
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms,omitempty"` // Sign refuses older fees; default 60000
+
+	RPCCallsPerSecond float64 `json:"rpc_calls_per_second,omitempty"` // to one node, calls in a batch count each; default no limit
 
 	LaneInFlight int `json:"lane_in_flight,omitempty"` // unincluded transactions of one lane; default 16, more than nodes promise to keep
 
@@ -62,7 +64,7 @@ type settings struct {
 	token, treasury, multicall3 common.Address
 	lanes                       []common.Address
 	maxFee, minTip              *big.Int // wei per gas
-	maxAge                      time.Duration
+	maxAge, poll                time.Duration
 }
 
 // Validate returns all faults of the configuration, one per line.
@@ -78,6 +80,7 @@ func (c Config) check() (settings, error) {
 		maxFee: new(big.Int).Mul(new(big.Int).SetUint64(c.MaxFeeGwei), big.NewInt(1_000_000_000)),
 		minTip: new(big.Int).SetUint64(c.MinTipWei),
 		maxAge: time.Duration(c.MaxConditionsAgeMS) * time.Millisecond,
+		poll:   time.Duration(c.PollIntervalMS) * time.Millisecond,
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -142,6 +145,9 @@ func (c Config) check() (settings, error) {
 		if ms.value <= 0 {
 			fault("%s is %d: use 1 or more", ms.field, ms.value)
 		}
+	}
+	if c.RPCCallsPerSecond < 0 {
+		fault("rpc_calls_per_second is %g: use 0 (no limit) or more", c.RPCCallsPerSecond)
 	}
 	if c.GasExpected > c.GasLimit {
 		fault("gas_expected %d is above gas_limit %d", c.GasExpected, c.GasLimit)

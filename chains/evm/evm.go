@@ -13,6 +13,8 @@ import (
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm/fiattoken"
+	"github.com/settlehq/settle/chains/rpcpool"
+	"github.com/settlehq/settle/chains/witness"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -21,7 +23,9 @@ type Chain struct {
 	set     settings
 	chainID *big.Int
 	signer  chains.Signer
-	nodes   *nodes
+	pool    *rpcpool.Pool
+	anchor  *witness.Anchor
+	scanner *witness.Scanner
 	domain  common.Hash // EIP-712 separator of the token; zero with MethodTransfer
 
 	mu       sync.Mutex
@@ -35,6 +39,7 @@ var _ chains.Chain = (*Chain)(nil)
 type observation struct {
 	chains.Conditions
 	fees fees
+	from uint64 // nothing that is signed now can be in a block below
 }
 
 // Open checks the configuration and asks the nodes: all that answer must
@@ -47,22 +52,22 @@ func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error)
 		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
 	}
 	c := &Chain{set: set, chainID: new(big.Int).SetUint64(set.ChainID), signer: signer}
-	if c.nodes, err = dial(ctx, set.RPCURLs, set.ChainID); err != nil {
+	if c.pool, err = pooled(set); err != nil {
 		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
 	}
-	for _, n := range c.nodes.list {
-		if err := n.verify(ctx); errors.Is(err, errWrongNetwork) {
-			return nil, fmt.Errorf("evm chain %q: %s: %w", cfg.Name, n.host, err)
-		}
+	if err := c.pool.Connect(ctx); err != nil {
+		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
 	}
-	if err := c.nodes.read(ctx, c.checkToken); err != nil {
+	c.anchor = witness.NewAnchor(c.pool, watchEvery*set.poll, c.finalBlock)
+	c.scanner = witness.NewScanner(c.pool, c.anchor, watchEvery*set.poll, c.look)
+	if err := c.read(ctx, c.checkToken); err != nil {
 		return nil, fmt.Errorf("evm chain %q: %w", cfg.Name, err)
 	}
 	return c, nil
 }
 
 // checkToken reads the token's decimals and EIP-712 domain.
-func (c *Chain) checkToken(ctx context.Context, n *node) error {
+func (c *Chain) checkToken(ctx context.Context, n *rpcpool.Node) error {
 	abi := fiattoken.NewFiatToken()
 	var b batch
 	var decimals, name, version, separator hexutil.Bytes
@@ -141,22 +146,36 @@ func (c *Chain) observed() (observation, bool) {
 	return *c.last, true
 }
 
+// watchEvery is how many poll intervals pass between two looks at whether
+// finality still holds and whether nodes agree.
+const watchEvery = 10
+
 // Refresh reads heads, fees and the treasury's tokens, and asks the node for
-// its chain id again, since an endpoint may change behind its name.
+// its chain id again, since an endpoint may change behind its name. In the
+// background the other nodes are asked how they are, and from time to time
+// whether a finalized block is still there: chains.ErrFrozen once it is not.
 func (c *Chain) Refresh(ctx context.Context) error {
-	return c.nodes.read(ctx, func(ctx context.Context, n *node) error {
+	if err := c.anchor.Err(); err != nil {
+		return err
+	}
+	defer c.anchor.Watch(ctx)
+	defer c.pool.Watch(ctx)
+	return c.read(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		start := time.Now()
 		var b batch
-		var id hexutil.Uint64
+		id := n.Identity()
 		var tip *hexutil.Big
-		b.add(&id, "eth_chainId")
+		b.append(id, nil)
 		suggestion := b.add(&tip, "eth_maxPriorityFeePerGas")
 		funds := c.addFunds(&b)
 		h, err := c.readHeads(ctx, n, b, suggestion)
 		if err != nil {
 			return err
 		}
-		if err := n.check(uint64(id)); err != nil {
+		if err := n.Identified(id); err != nil {
+			return err
+		}
+		if err := c.pool.Reached(n, uint64(h.latest.Number)); err != nil {
 			return err
 		}
 		if h.latest.BaseFee == nil {
@@ -176,10 +195,10 @@ func (c *Chain) Refresh(ctx context.Context) error {
 		f := quote(h.latest.BaseFee.ToInt(), tip.ToInt(), c.set.minTip, c.set.maxFee)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.last = &observation{fees: f, Conditions: chains.Conditions{
+		c.last = &observation{fees: f, from: min(uint64(h.final.Number), c.pool.Agreed()), Conditions: chains.Conditions{
 			Chain: c.set.Name, ObservedAt: start, Head: uint64(h.latest.Number), Finalized: uint64(h.final.Number), HeadTime: h.latest.time(),
 			FeePerPayment: amount(f.expected(c.set.GasExpected)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
-			Detail: map[string]any{"base_fee_wei": f.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.host},
+			Detail: map[string]any{"base_fee_wei": f.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name(), "nodes": c.pool.Stats()},
 		}}
 		return nil
 	})
@@ -208,8 +227,8 @@ func (c *Chain) LaneStart(ctx context.Context, lane string) (uint64, error) {
 		return 0, fmt.Errorf("lane: %w", err)
 	}
 	var nonce hexutil.Uint64
-	err = c.nodes.read(ctx, func(ctx context.Context, n *node) error {
-		return n.call(ctx, &nonce, "eth_getTransactionCount", address, "latest")
+	err = c.read(ctx, func(ctx context.Context, n *rpcpool.Node) error {
+		return ask(ctx, n, &nonce, "eth_getTransactionCount", address, "latest")
 	})
 	return uint64(nonce), err
 }

@@ -46,7 +46,8 @@ func harness(node *sandbox.EthereumNode, method string) chaintest.Harness {
 			return chaintest.Wallets{Treasury: w.Treasury, Lanes: w.Lanes, Signer: w}
 		},
 		Open: func(ctx context.Context, o chaintest.Opening) (chains.Chain, error) {
-			cfg := config(node, o.RPCURL, o.Wallets, method)
+			cfg := config(node, "", o.Wallets, method)
+			cfg.RPCURLs = o.RPCURLs
 			if o.WrongNetwork {
 				cfg.ChainID++
 			}
@@ -65,6 +66,7 @@ func harness(node *sandbox.EthereumNode, method string) chaintest.Harness {
 		},
 		Reorg:    func(t *testing.T, depth int) { node.Reorg(t, depth, false) },
 		CanReuse: method == evm.MethodEIP3009,
+		Lies:     lies(node),
 		Destinations: []chaintest.Destination{
 			{Name: "checksum", In: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
 			{Name: "lower case", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},

@@ -7,6 +7,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // header is the part of a block that Settle reads.
@@ -24,7 +26,7 @@ type heads struct{ latest, final header }
 
 // readHeads makes the calls of b, and those for the heads, in one request.
 // Where finality is a depth, a second one reads that block.
-func (c *Chain) readHeads(ctx context.Context, n *node, b batch, tolerate ...int) (heads, error) {
+func (c *Chain) readHeads(ctx context.Context, n *rpcpool.Node, b batch, tolerate ...int) (heads, error) {
 	var latest, final *header
 	b.add(&latest, "eth_getBlockByNumber", "latest", false)
 	if tag := c.set.Finality.Tag; tag != "" {
@@ -38,7 +40,7 @@ func (c *Chain) readHeads(ctx context.Context, n *node, b batch, tolerate ...int
 	}
 	if depth := c.set.Finality.Depth; depth > 0 {
 		number := latest.Number - min(latest.Number, hexutil.Uint64(depth))
-		if err := n.call(ctx, &final, "eth_getBlockByNumber", number, false); err != nil {
+		if err := ask(ctx, n, &final, "eth_getBlockByNumber", number, false); err != nil {
 			return heads{}, err
 		}
 	}

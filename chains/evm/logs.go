@@ -63,7 +63,7 @@ func (s *scan) readLogs(ctx context.Context) error {
 			known[a] = true
 			authorizers = append(authorizers, a)
 		}
-		from = min(from, s.chain.unscanned(l))
+		from = min(from, s.chain.unscanned(s.node.Name(), l))
 	}
 	if len(nonces) == 0 {
 		return nil

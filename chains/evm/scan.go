@@ -12,6 +12,7 @@ import (
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm/fiattoken"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // scan is one look at all watched payments, through one node. It takes four
@@ -21,7 +22,7 @@ import (
 // with what a death proof or a reason needs. Deciding is apart, in decide.go.
 type scan struct {
 	chain *Chain
-	node  *node
+	node  *rpcpool.Node
 	heads heads
 	looks []*look
 	// by block number; canonical at the time of reading
@@ -47,31 +48,30 @@ type look struct {
 }
 
 // Scan looks for the watched payments. It concludes from logs and receipts in
-// canonical blocks only; the error wraps chains.ErrUnknown if no node gave all
-// the answers.
+// canonical blocks only, and with two nodes or more calls nothing final that
+// two of them do not show; the error wraps chains.ErrUnknown if no node gave
+// all the answers.
 func (c *Chain) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
-	if len(watched) == 0 {
-		return nil, nil
+	return c.scanner.Scan(ctx, watched)
+}
+
+// look is what one node shows of the payments, and its head.
+func (c *Chain) look(ctx context.Context, n *rpcpool.Node, watched []chains.Watched) ([]chains.Sighting, uint64, error) {
+	s := &scan{chain: c, node: n, blocks: map[hexutil.Uint64]*header{}}
+	for _, w := range watched {
+		s.looks = append(s.looks, newLook(w))
 	}
-	var out []chains.Sighting
-	err := c.nodes.read(ctx, func(ctx context.Context, n *node) error {
-		s := &scan{chain: c, node: n, blocks: map[hexutil.Uint64]*header{}}
-		for _, w := range watched {
-			s.looks = append(s.looks, newLook(w))
+	for _, step := range []func(context.Context) error{s.readHeads, s.readLogs, s.readReceipts, s.readBlocks} {
+		if err := step(ctx); err != nil {
+			return nil, 0, err
 		}
-		for _, step := range []func(context.Context) error{s.readHeads, s.readLogs, s.readReceipts, s.readBlocks} {
-			if err := step(ctx); err != nil {
-				return err
-			}
-		}
-		out = make([]chains.Sighting, len(s.looks))
-		for i, l := range s.looks {
-			out[i] = s.decide(l)
-			c.remember(l, out[i], uint64(s.heads.final.Number))
-		}
-		return nil
-	})
-	return out, err
+	}
+	out := make([]chains.Sighting, len(s.looks))
+	for i, l := range s.looks {
+		out[i] = s.decide(l)
+		c.remember(n.Name(), l, out[i], uint64(s.heads.final.Number))
+	}
+	return out, uint64(s.heads.latest.Number), nil
 }
 
 func newLook(w chains.Watched) *look {
@@ -185,8 +185,8 @@ func (s *scan) readBlocks(ctx context.Context) error {
 	}
 	for l, at := range replays {
 		l.reason = "reverted in its block, would not have one block earlier"
-		if err := b[at].Error; err != nil {
-			l.reason = err.Error()
+		if err := b[at].err; err != nil {
+			l.reason = words(err)
 		}
 	}
 	return nil

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // answer is what one node said to a transaction.
@@ -20,42 +20,30 @@ type answer struct {
 	detail string
 }
 
-// Send hands the bytes to every configured node at once and waits for all of
-// them, callTimeout at most. It goes on when the caller gives up, since half
-// the nodes may have the bytes by then.
+// Send hands the bytes to every node at once, and returns when one has
+// accepted or all have answered. It goes on when the caller gives up, since
+// half the nodes may have the bytes by then.
 func (c *Chain) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
-	answers := make([]answer, len(c.nodes.list))
-	var all sync.WaitGroup
-	for i, n := range c.nodes.list {
-		all.Go(func() { answers[i] = sendTo(context.WithoutCancel(ctx), n, tx) })
-	}
-	all.Wait()
-	return verdict(answers)
+	return verdict(rpcpool.Broadcast(ctx, c.pool,
+		func(ctx context.Context, n *rpcpool.Node) answer { return sendTo(ctx, n, tx) },
+		func(a answer) bool { return a.class.acceptance() == chains.Accepted }))
 }
 
-func sendTo(ctx context.Context, n *node, tx chains.StoredTx) answer {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if err := n.verify(ctx); err != nil {
-		return answer{n.host, ClassNodeUnfit, redact(err).Error()}
-	}
+func sendTo(ctx context.Context, n *rpcpool.Node, tx chains.StoredTx) answer {
+	const method = "eth_sendRawTransaction"
 	var hash common.Hash
-	err := redactNil(n.call(ctx, &hash, "eth_sendRawTransaction", hexutil.Bytes(tx.Raw)))
+	err := ask(ctx, n, &hash, method, hexutil.Bytes(tx.Raw))
 	if err == nil && !strings.EqualFold(hash.Hex(), tx.Hash) {
-		return answer{n.host, ClassHashMismatch, fmt.Sprintf("the node answered with hash %s, the bytes have %s", hash, tx.Hash)}
+		return answer{n.Name(), ClassHashMismatch, fmt.Sprintf("the node answered with hash %s, the bytes have %s", hash, tx.Hash)}
 	}
-	a := answer{host: n.host, class: classify(err)}
+	a := answer{host: n.Name(), class: classify(err)}
 	if err != nil {
-		a.detail = err.Error()
+		a.detail = strings.TrimPrefix(words(err), n.Name()+": ")
+	}
+	if a.class == ClassUnclassified {
+		n.Unclassified(method)
 	}
 	return a
-}
-
-func redactNil(err error) error {
-	if err == nil {
-		return nil
-	}
-	return redact(err)
 }
 
 // weight orders what counts when no node accepted. A used nonce comes first:

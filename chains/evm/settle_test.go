@@ -295,17 +295,6 @@ func TestFeesAboveTheCap(t *testing.T) {
 	}
 }
 
-// TestOneGoodNodeIsEnough opens, reads and sends with a dead endpoint first.
-func TestOneGoodNodeIsEnough(t *testing.T) {
-	t.Parallel()
-	b := setup(t, func(c *evm.Config) { c.RPCURLs = append([]string{"http://127.0.0.1:1"}, c.RPCURLs...) })
-	o := b.order(b.wallets.Lanes[0], 0)
-	s := b.sign(b.chain, o)
-	b.send(b.chain, s)
-	b.node.Mine(t, 3)
-	b.want(watch(o, s), chains.Paid)
-}
-
 func TestOpenRefusesTheWrongToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)

@@ -24,6 +24,9 @@ import (
 // slot, which must carry the same terms. The validity of a new authorization
 // counts from the order's Now or from the head's time, whichever is later.
 func (c *Chain) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
+	if err := c.anchor.Err(); err != nil {
+		return chains.Signed{}, err
+	}
 	now, ok := c.observed()
 	if !ok || o.Now.Sub(now.ObservedAt) > c.set.maxAge {
 		return chains.Signed{}, chains.ErrStale
@@ -52,7 +55,7 @@ func (c *Chain) Sign(ctx context.Context, o chains.Order) (chains.Signed, error)
 		if o.Reuse != nil {
 			return chains.Signed{}, errors.New("a plain transfer cannot be submitted over another lane")
 		}
-		slot = chains.Slot{Kind: chains.SlotEVMNonce, Authority: lane.Hex(), Nonce: strconv.FormatUint(o.Lane.Nonce, 10), FromHeight: now.Finalized}
+		slot = chains.Slot{Kind: chains.SlotEVMNonce, Authority: lane.Hex(), Nonce: strconv.FormatUint(o.Lane.Nonce, 10), FromHeight: now.from}
 		data = fiattoken.NewFiatToken().PackTransfer(to, big256(o.Amount.Bytes32()))
 	} else {
 		slot, data, err = c.authorize(ctx, o, to, now)
@@ -100,7 +103,7 @@ func (c *Chain) authorize(ctx context.Context, o chains.Order, to common.Address
 	}
 	return chains.Slot{
 		Kind: chains.SlotEIP3009, Authority: c.set.treasury.Hex(), Nonce: nonce.Hex(),
-		FromHeight: now.Finalized, ExpiresAt: &expires, Authorization: stored,
+		FromHeight: now.from, ExpiresAt: &expires, Authorization: stored,
 	}, a.calldata(c.set.treasury), nil
 }
 

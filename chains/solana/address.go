@@ -9,6 +9,7 @@ import (
 
 	sol "github.com/gagliardetto/solana-go"
 
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -29,12 +30,12 @@ func (c *Chain) CheckDestination(ctx context.Context, address string) (string, e
 	ctx, cancel := context.WithTimeout(ctx, destinationTimeout)
 	defer cancel()
 	var found withContext[*account]
-	err := c.any(ctx, func(ctx context.Context, n *node) error {
+	err := c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		info := newCall("getAccountInfo", key.String(), accountOptions(confirmed))
-		if err := n.do(ctx, info); err != nil {
+		if err := n.Do(ctx, info); err != nil {
 			return err
 		}
-		return info.decode(&found)
+		return decode(info, &found)
 	})
 	offCurve := !sol.IsOnCurve(key[:])
 	if err != nil && !offCurve {

@@ -8,6 +8,7 @@ import (
 	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -30,22 +31,22 @@ func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balanc
 		list = append(list, ata.String(), key.String())
 	}
 	var out chains.Balances
-	err := c.any(ctx, func(ctx context.Context, n *node) error {
-		var calls []*call
+	err := c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
+		var calls []*rpcpool.Call
 		for part := range slices.Chunk(list, maxAccounts) {
 			calls = append(calls, newCall("getMultipleAccounts", part, accountOptions(finalized)))
 		}
 		if len(calls) == 0 {
 			calls = append(calls, newCall("getMultipleAccounts", []string{}, accountOptions(finalized)))
 		}
-		if err := n.do(ctx, calls...); err != nil {
+		if err := n.Do(ctx, calls...); err != nil {
 			return err
 		}
 		var accounts []*account
 		height := ^uint64(0)
 		for _, r := range calls {
 			var part withContext[[]*account]
-			if err := r.decode(&part); err != nil {
+			if err := decode(r, &part); err != nil {
 				return err
 			}
 			accounts = append(accounts, part.Value...)

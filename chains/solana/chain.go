@@ -3,7 +3,6 @@ package solana
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -11,6 +10,8 @@ import (
 	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
+	"github.com/settlehq/settle/chains/witness"
 )
 
 const (
@@ -22,14 +23,15 @@ const (
 
 // Chain is one open Solana network. It is safe for concurrent use.
 type Chain struct {
-	cfg       Config
-	keys      keys
-	info      chains.Info
-	signer    chains.Signer
-	nodes     []*node
-	preferred atomic.Int64 // index of the node that answered last
-	rent      uint64       // lamports that a new token account costs
-	network   atomic.Pointer[network]
+	cfg     Config
+	keys    keys
+	info    chains.Info
+	signer  chains.Signer
+	pool    *rpcpool.Pool
+	anchor  *witness.Anchor
+	scanner *witness.Scanner
+	rent    uint64 // lamports that a new token account costs
+	network atomic.Pointer[network]
 }
 
 var _ chains.Chain = (*Chain)(nil)
@@ -57,56 +59,36 @@ func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error)
 		Lanes:          addresses(k.lanes),
 		LaneInFlight:   1,
 	}}
-	var down []error
-	for _, u := range cfg.RPCURLs {
-		n := newNode(u)
-		c.nodes = append(c.nodes, n)
-		genesis := newCall("getGenesisHash")
-		if err := n.do(ctx, genesis); err != nil {
-			down = append(down, err)
-			continue
-		}
-		if err := checkGenesis(genesis, cfg.GenesisHash); errors.Is(err, errWrongNetwork) {
-			return nil, fmt.Errorf("solana chain %q: %s: %w", cfg.Name, n.name, err)
-		} else if err != nil {
-			down = append(down, err)
-		}
+	if c.pool, err = pooled(cfg, c.info.PollInterval); err != nil {
+		return nil, fmt.Errorf("solana chain %q: %w", cfg.Name, err)
 	}
-	if len(down) == len(c.nodes) {
-		return nil, fmt.Errorf("solana chain %q: no node answers: %w", cfg.Name, errors.Join(down...))
+	if err := c.pool.Connect(ctx); err != nil {
+		return nil, fmt.Errorf("solana chain %q: %w", cfg.Name, err)
 	}
+	c.anchor = witness.NewAnchor(c.pool, watchEvery*c.info.PollInterval, c.finalBlock)
+	c.scanner = witness.NewScanner(c.pool, c.anchor, watchEvery*c.info.PollInterval, c.look)
 	if err := c.any(ctx, c.readToken); err != nil {
 		return nil, fmt.Errorf("solana chain %q: %w", cfg.Name, err)
 	}
 	return c, nil
 }
 
-var errWrongNetwork = errors.New("node serves another network")
-
-// checkGenesis compares a node's getGenesisHash with the configured network.
-func checkGenesis(answer *call, want string) error {
-	var got string
-	if err := answer.decode(&got); err != nil {
-		return err
-	}
-	if got != want {
-		return fmt.Errorf("%w: its genesis hash is %s, configured is %s", errWrongNetwork, got, want)
-	}
-	return nil
-}
+// watchEvery is how many poll intervals pass between two looks at whether
+// finality still holds and whether nodes agree.
+const watchEvery = 10
 
 // readToken checks the mint and learns what a token account costs.
-func (c *Chain) readToken(ctx context.Context, n *node) error {
+func (c *Chain) readToken(ctx context.Context, n *rpcpool.Node) error {
 	mint := newCall("getAccountInfo", c.cfg.Mint, accountOptions(confirmed))
 	rent := newCall("getMinimumBalanceForRentExemption", tokenAccountSize)
-	if err := n.do(ctx, mint, rent); err != nil {
+	if err := n.Do(ctx, mint, rent); err != nil {
 		return err
 	}
 	var account withContext[*account]
-	if err := mint.decode(&account); err != nil {
+	if err := decode(mint, &account); err != nil {
 		return err
 	}
-	if err := rent.decode(&c.rent); err != nil {
+	if err := decode(rent, &c.rent); err != nil {
 		return err
 	}
 	a := account.Value
@@ -124,26 +106,6 @@ func (c *Chain) Info() chains.Info { return c.info }
 
 // LaneStart is 0: Solana accounts have no nonce.
 func (c *Chain) LaneStart(context.Context, string) (uint64, error) { return 0, nil }
-
-// any asks one node, and the others in turn if it fails. The node that
-// answered is asked first the next time.
-func (c *Chain) any(ctx context.Context, ask func(context.Context, *node) error) error {
-	first := int(c.preferred.Load())
-	var failed []error
-	for i := range c.nodes {
-		index := (first + i) % len(c.nodes)
-		err := ask(ctx, c.nodes[index])
-		if err == nil {
-			c.preferred.Store(int64(index))
-			return nil
-		}
-		failed = append(failed, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return errors.Join(failed...)
-}
 
 // account is getAccountInfo's value.
 type account struct {

@@ -10,6 +10,7 @@ import (
 	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -41,9 +42,16 @@ func (c *Chain) Conditions() (chains.Conditions, bool) {
 
 // Refresh reads blockhash, heights, fees and balances from one node, in one
 // batch. The blockhash is of commitment confirmed: finalized would waste a
-// fifth of its life, processed may be of a fork that dies (S1).
+// fifth of its life, processed may be of a fork that dies (S1). In the
+// background the other nodes are asked how they are, and from time to time
+// whether a finalized block is still there: chains.ErrFrozen once it is not.
 func (c *Chain) Refresh(ctx context.Context) error {
-	return c.any(ctx, func(ctx context.Context, n *node) error {
+	if err := c.anchor.Err(); err != nil {
+		return fmt.Errorf("refresh: %w", err)
+	}
+	defer c.anchor.Watch(ctx)
+	defer c.pool.Watch(ctx)
+	return c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		fresh, err := c.read(ctx, n)
 		if err != nil {
 			return fmt.Errorf("refresh: %w", err)
@@ -53,22 +61,22 @@ func (c *Chain) Refresh(ctx context.Context) error {
 	})
 }
 
-func (c *Chain) read(ctx context.Context, n *node) (*network, error) {
+func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	start := time.Now()
 	treasuryATA := c.keys.treasuryATA.String()
 	var (
-		genesis  = newCall("getGenesisHash")
+		genesis  = n.Identity()
 		hash     = newCall("getLatestBlockhash", at(confirmed))
 		height   = newCall("getBlockHeight", at(confirmed))
 		final    = newCall("getSlot", at(finalized))
 		accounts = newCall("getMultipleAccounts", append([]string{sol.SysVarClockPubkey.String(), treasuryATA}, c.cfg.Lanes[:min(len(c.cfg.Lanes), maxAccounts-2)]...), accountOptions(confirmed))
 		fees     = newCall("getRecentPrioritizationFees", []string{treasuryATA})
 	)
-	if err := n.do(ctx, genesis, hash, height, final, accounts, fees); err != nil {
+	if err := n.Do(ctx, genesis, hash, height, final, accounts, fees); err != nil {
 		return nil, err
 	}
-	if err := checkGenesis(genesis, c.cfg.GenesisHash); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", chains.ErrUnknown, n.name, err)
+	if err := n.Identified(genesis); err != nil {
+		return nil, err
 	}
 	var latest withContext[struct {
 		Blockhash            string `json:"blockhash"`
@@ -80,12 +88,15 @@ func (c *Chain) read(ctx context.Context, n *node) (*network, error) {
 		Fee uint64 `json:"prioritizationFee"`
 	}
 	for _, d := range []struct {
-		call *call
+		call *rpcpool.Call
 		into any
 	}{{hash, &latest}, {height, &blockHeight}, {final, &finalSlot}, {accounts, &state}, {fees, &recent}} {
-		if err := d.call.decode(d.into); err != nil {
+		if err := decode(d.call, d.into); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.pool.Reached(n, blockHeight); err != nil {
+		return nil, err
 	}
 	blockhash, err := sol.HashFromBase58(latest.Value.Blockhash)
 	if err != nil {
@@ -112,7 +123,7 @@ func (c *Chain) read(ctx context.Context, n *node) (*network, error) {
 	price := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor, c.cfg.ComputeUnitPriceCap)
 	detail := map[string]any{
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
-		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.name,
+		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(), "nodes": c.pool.Stats(),
 	}
 	for i, a := range state.Value[2:] {
 		lamports := uint64(0)

@@ -16,7 +16,9 @@ import (
 type Config struct {
 	Name        payment.Chain `json:"name"`         // e.g. "solana"
 	GenesisHash string        `json:"genesis_hash"` // base58; every node must serve this network
-	RPCURLs     []string      `json:"rpc_urls"`     // JSON-RPC over HTTP; with two or more, proofs that nothing was paid need two
+	RPCURLs     []string      `json:"rpc_urls"`     // JSON-RPC over HTTP; transactions go to all, reads to the best, and with two or more, two must agree on what is final
+
+	RPCCallsPerSecond float64 `json:"rpc_calls_per_second"` // to one node, calls in a batch count each; default no limit
 
 	Mint     string   `json:"mint"`     // of the payout token
 	Decimals int      `json:"decimals"` // of the mint; checked at Open
@@ -120,6 +122,9 @@ func (c Config) validate() (keys, error) {
 	between("max_conditions_age_ms", c.MaxConditionsAgeMS, 100, maxConditionsAge.Milliseconds())
 	between("compute_unit_limit", int64(c.ComputeUnitLimit), 1000, 1_400_000)
 	between("compute_unit_price_percentile", int64(c.ComputeUnitPricePercentile), 1, 100)
+	if c.RPCCallsPerSecond < 0 {
+		fault("rpc_calls_per_second", "%g is below 0, which is no limit", c.RPCCallsPerSecond)
+	}
 	if c.ComputeUnitPriceFloor > c.ComputeUnitPriceCap {
 		fault("compute_unit_price_floor", "%d is above compute_unit_price_cap %d", c.ComputeUnitPriceFloor, c.ComputeUnitPriceCap)
 	}

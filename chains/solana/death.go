@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // observation is what one node said, in this order: the network and the
@@ -17,6 +18,7 @@ type observation struct {
 	FinalizedSlot       uint64 `json:"finalized_slot"`
 	FirstAvailableBlock uint64 `json:"first_available_block"` // slot from which the node has history
 	LookupSlot          uint64 `json:"lookup_slot"`           // from which the statuses were answered
+	BlockhashExpired    bool   `json:"blockhash_expired"`     // of every transaction, at confirmed and at finalized
 
 	statuses []*status
 }
@@ -27,20 +29,21 @@ type deathProof struct {
 	LastValidHeight uint64              `json:"last_valid_block_height"`
 	SignedFromSlot  uint64              `json:"signed_from_slot"`
 	Signatures      []string            `json:"signatures"`
-	Observations    []observation       `json:"observations"`
+	Observed        observation         `json:"observed"`
 }
 
 // cannotPay reports whether an observation rules out that any of the payment's
 // transactions has paid or ever will: each one is finalized with an error, or
-// absent although its last possible block is finalized and the node has the
-// history since the signing.
+// absent although its last possible block is finalized, the node has the
+// history since the signing, and it takes the blockhash no more. The last
+// matters if the end of the blockhash's life was a lie when it was signed.
 func cannotPay(o observation, slot chains.Slot) bool {
 	if len(o.statuses) == 0 || o.LookupSlot < o.FinalizedSlot { // the lookup was answered by a node that lags behind the first answer
 		return false
 	}
 	for _, s := range o.statuses {
 		if s == nil {
-			if o.FinalizedHeight <= slot.ExpiresHeight || o.FirstAvailableBlock > slot.FromHeight {
+			if o.FinalizedHeight <= slot.ExpiresHeight || o.FirstAvailableBlock > slot.FromHeight || !o.BlockhashExpired {
 				return false
 			}
 		} else if !s.final() || !s.failed() {
@@ -50,49 +53,39 @@ func cannotPay(o observation, slot chains.Slot) bool {
 	return true
 }
 
-// prove gathers, for sightings that say Reverted or Dead, observations of as
-// many nodes as the rule asks for. What lacks one is no longer final: it may
-// be tried again at the next scan, and a lie of one node changes nothing.
-func (c *Chain) prove(ctx context.Context, w []chains.Watched, out []chains.Sighting) {
+// prove gathers the observation behind sightings that say Reverted or Dead.
+// What lacks one is no longer final: it is tried again at the next scan.
+func (c *Chain) prove(ctx context.Context, n *rpcpool.Node, w []chains.Watched, out []chains.Sighting) {
 	var open []int
+	var subset []chains.Watched
 	for i, s := range out {
 		if s.Kind == chains.Reverted || s.Kind == chains.Dead {
 			open = append(open, i)
+			subset = append(subset, w[i])
 		}
 	}
 	if len(open) == 0 {
 		return
 	}
-	subset := make([]chains.Watched, len(open))
-	for i, at := range open {
-		subset[i] = w[at]
-	}
-	need := min(2, len(c.nodes))
-	proofs := make([][]observation, len(open))
-	for _, n := range c.nodes {
-		observed, err := c.observe(ctx, n, subset)
+	observed, err := c.observe(ctx, n, subset)
+	for j, i := range open {
 		if err != nil {
-			continue // unknown; the others may be enough
+			settleNegative(&out[i], subset[j], nil, err.Error())
+		} else {
+			settleNegative(&out[i], subset[j], &observed[j], "the node cannot rule out that it may yet pay")
 		}
-		for i, o := range observed {
-			if len(proofs[i]) < need && cannotPay(o, subset[i].Slot) {
-				proofs[i] = append(proofs[i], o)
-			}
-		}
-	}
-	for i, at := range open {
-		settleNegative(&out[at], subset[i], proofs[i], need)
 	}
 }
 
-// settleNegative writes the proof into the sighting, or takes its finality away.
-func settleNegative(s *chains.Sighting, w chains.Watched, proof []observation, need int) {
-	proven := len(proof) >= need
+// settleNegative writes the proof into the sighting, or takes its finality
+// away if the observation is none.
+func settleNegative(s *chains.Sighting, w chains.Watched, o *observation, why string) {
+	proven := o != nil && cannotPay(*o, w.Slot)
 	switch {
 	case s.Kind == chains.Dead && !proven:
-		*s = chains.Sighting{Kind: chains.Unseen}
+		*s = chains.Sighting{Kind: chains.Unseen, Reason: "past its end, but " + why}
 	case s.Kind == chains.Dead:
-		p := deathProof{Kind: chains.Dead, LastValidHeight: w.Slot.ExpiresHeight, SignedFromSlot: w.Slot.FromHeight, Observations: proof}
+		p := deathProof{Kind: chains.Dead, LastValidHeight: w.Slot.ExpiresHeight, SignedFromSlot: w.Slot.FromHeight, Observed: *o}
 		for _, tx := range w.Txs {
 			p.Signatures = append(p.Signatures, tx.Hash)
 		}
@@ -100,41 +93,42 @@ func settleNegative(s *chains.Sighting, w chains.Watched, proof []observation, n
 		s.Proof = mustJSON(p)
 	case !proven:
 		s.Kind, s.SlotDead, s.Proof = chains.Included, false, nil
-		s.Reason = fmt.Sprintf("%s; confirmed by %d of %d nodes", s.Reason, len(proof), need)
+		s.Reason += "; but " + why
 	default:
 		var e evidence
 		if err := json.Unmarshal(s.Proof, &e); err != nil {
 			panic(fmt.Sprintf("solana: own proof: %v", err))
 		}
-		e.ConfirmedBy = proof
+		e.Observed = o
 		s.Proof = mustJSON(e)
 	}
 }
 
-// observe asks one node in two requests, the second sent after the first was
+// observe asks the node in two steps, the second begun after the first was
 // answered.
-func (c *Chain) observe(ctx context.Context, n *node, w []chains.Watched) ([]observation, error) {
-	genesis := newCall("getGenesisHash")
+func (c *Chain) observe(ctx context.Context, n *rpcpool.Node, w []chains.Watched) ([]observation, error) {
+	genesis := n.Identity()
 	height := newCall("getBlockHeight", at(finalized))
 	slot := newCall("getSlot", at(finalized))
 	first := newCall("getFirstAvailableBlock")
-	if err := n.do(ctx, genesis, height, slot, first); err != nil {
+	if err := n.Do(ctx, genesis, height, slot, first); err != nil {
 		return nil, err
 	}
-	if err := checkGenesis(genesis, c.cfg.GenesisHash); err != nil {
+	if err := n.Identified(genesis); err != nil {
 		return nil, err
 	}
-	base := observation{Node: n.name}
-	if err := height.decode(&base.FinalizedHeight); err != nil {
+	base := observation{Node: n.Name()}
+	if err := decode(height, &base.FinalizedHeight); err != nil {
 		return nil, err
 	}
-	if err := slot.decode(&base.FinalizedSlot); err != nil {
+	if err := decode(slot, &base.FinalizedSlot); err != nil {
 		return nil, err
 	}
-	if err := first.decode(&base.FirstAvailableBlock); err != nil {
+	if err := decode(first, &base.FirstAvailableBlock); err != nil {
 		return nil, err
 	}
-	statuses, err := lookUp(ctx, n, w)
+	hashes := newBlockhashes(w)
+	statuses, err := lookUp(ctx, n, w, hashes.calls...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +137,56 @@ func (c *Chain) observe(ctx context.Context, n *node, w []chains.Watched) ([]obs
 	for i := range w {
 		out[i] = base
 		out[i].statuses = statuses.of[i]
+		if out[i].BlockhashExpired, err = hashes.expired(w[i], base.FinalizedSlot); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// blockhashes asks whether the blockhashes of payments can still be used.
+type blockhashes struct {
+	of    map[string][2]*rpcpool.Call // by blockhash: at finalized, at confirmed
+	calls []*rpcpool.Call
+}
+
+func newBlockhashes(w []chains.Watched) blockhashes {
+	b := blockhashes{of: map[string][2]*rpcpool.Call{}}
+	for _, p := range w {
+		for _, tx := range p.Txs {
+			message, err := decodeMessage(tx.Raw)
+			if err != nil {
+				continue // expired says no
+			}
+			hash := message.RecentBlockhash.String()
+			if _, asked := b.of[hash]; asked {
+				continue
+			}
+			pair := [2]*rpcpool.Call{newCall("isBlockhashValid", hash, at(finalized)), newCall("isBlockhashValid", hash, at(confirmed))}
+			b.of[hash] = pair
+			b.calls = append(b.calls, pair[0], pair[1])
+		}
+	}
+	return b
+}
+
+// expired reports whether no transaction of the payment has a blockhash that
+// is valid at finalized or at confirmed, as of a slot or later.
+func (b blockhashes) expired(w chains.Watched, since uint64) (bool, error) {
+	for _, tx := range w.Txs {
+		message, err := decodeMessage(tx.Raw)
+		if err != nil {
+			return false, err
+		}
+		for _, call := range b.of[message.RecentBlockhash.String()] {
+			var valid withContext[bool]
+			if err := decode(call, &valid); err != nil {
+				return false, err
+			}
+			if valid.Value || valid.Context.Slot < since {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
 }

@@ -8,15 +8,17 @@ import (
 	"testing"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
+	"github.com/settlehq/settle/chains/witness"
 	"github.com/settlehq/settle/payment"
 )
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	preflight := func(err string) error {
-		return &rpcError{Code: -32002, Message: "Transaction simulation failed", Data: json.RawMessage(`{"err":` + err + `,"logs":[]}`)}
+		return &rpcpool.Error{Code: -32002, Message: "Transaction simulation failed", Data: json.RawMessage(`{"err":` + err + `,"logs":[]}`)}
 	}
-	code := func(n int) error { return &rpcError{Code: n, Message: "words"} }
+	code := func(n int) error { return &rpcpool.Error{Code: n, Message: "words"} }
 	instruction := func(n int) error { return preflight(fmt.Sprintf(`{"InstructionError":[3,{"Custom":%d}]}`, n)) }
 	for _, c := range []struct {
 		err   error
@@ -71,10 +73,10 @@ func TestVerdicts(t *testing.T) {
 		{instruction(0x11), chains.Unsure, "token_account_frozen"},
 		{instruction(0x12), chains.Rejected, "mint_decimals_mismatch"},
 		{instruction(0x99), chains.Unsure, "instruction_error"},
-		{fmt.Errorf("%w: x: %w", chains.ErrUnknown, &httpError{status: 429}), chains.Unsure, "provider_limit"},
-		{&httpError{status: 403}, chains.Unsure, "provider_limit"},
-		{&httpError{status: 503}, chains.Unsure, "node_unfit"},
-		{&httpError{status: 404}, chains.Unsure, "http_error"},
+		{fmt.Errorf("%w: x: %w", chains.ErrUnknown, &rpcpool.HTTPError{Status: 429}), chains.Unsure, "provider_limit"},
+		{&rpcpool.HTTPError{Status: 403}, chains.Unsure, "provider_limit"},
+		{&rpcpool.HTTPError{Status: 503}, chains.Unsure, "node_unfit"},
+		{&rpcpool.HTTPError{Status: 404}, chains.Unsure, "http_error"},
 		{errors.New("connection refused"), chains.Unsure, "transport"},
 	} {
 		if got := verdictOf(c.err); got.Acceptance != c.want || got.Class != c.class {
@@ -139,7 +141,7 @@ func TestJudge(t *testing.T) {
 func TestCannotPay(t *testing.T) {
 	t.Parallel()
 	slot := chains.Slot{FromHeight: 500, ExpiresHeight: 1000}
-	good := observation{FinalizedHeight: 1001, FinalizedSlot: 1100, FirstAvailableBlock: 400, LookupSlot: 1132, statuses: []*status{nil}}
+	good := observation{FinalizedHeight: 1001, FinalizedSlot: 1100, FirstAvailableBlock: 400, LookupSlot: 1132, BlockhashExpired: true, statuses: []*status{nil}}
 	for _, c := range []struct {
 		name   string
 		change func(*observation)
@@ -149,6 +151,7 @@ func TestCannotPay(t *testing.T) {
 		{"the last block is not final", func(o *observation) { o.FinalizedHeight = 1000 }, false},
 		{"history begins after the signing", func(o *observation) { o.FirstAvailableBlock = 501 }, false},
 		{"lookup answered by a node that lags", func(o *observation) { o.LookupSlot = 1099 }, false},
+		{"the node still takes the blockhash", func(o *observation) { o.BlockhashExpired = false }, false},
 		{"no statuses", func(o *observation) { o.statuses = nil }, false},
 		{"landed", func(o *observation) { o.statuses = []*status{seen("finalized")} }, false},
 		{"landed, reversible", func(o *observation) { o.statuses = []*status{seen("processed")} }, false},
@@ -235,29 +238,6 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-func TestMatchAnswers(t *testing.T) {
-	t.Parallel()
-	id := func(n int) *int { return &n }
-	one := json.RawMessage("1")
-	for _, c := range []struct {
-		name string
-		in   []response
-		ok   bool
-	}{
-		{"any order", []response{{ID: id(1), Result: one}, {ID: id(0), Result: one}}, true},
-		{"an error is an answer", []response{{ID: id(0), Result: one}, {ID: id(1), Error: &rpcError{}}}, true},
-		{"one missing", []response{{ID: id(0), Result: one}}, false},
-		{"twice the same", []response{{ID: id(0), Result: one}, {ID: id(0), Result: one}}, false},
-		{"unknown id", []response{{ID: id(0), Result: one}, {ID: id(2), Result: one}}, false},
-		{"empty answer", []response{{ID: id(0), Result: one}, {ID: id(1)}}, false},
-	} {
-		calls := []*call{newCall("a"), newCall("b")}
-		if err := match(calls, c.in); (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.name, err)
-		}
-	}
-}
-
 func TestConfigFaultsNameTheField(t *testing.T) {
 	t.Parallel()
 	good := Config{
@@ -292,7 +272,7 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 
 func TestOrdersThatAreRefused(t *testing.T) {
 	t.Parallel()
-	c := &Chain{}
+	c := &Chain{anchor: &witness.Anchor{}}
 	good := chains.Order{IntentID: "pi_1", Seq: 1, To: "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM", Amount: payment.Units(1), Lane: chains.Lane{Address: "9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM"}}
 	huge, err := payment.ParseUnits("18446744073709551616")
 	if err != nil {

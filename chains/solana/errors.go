@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // verdictOf classifies a node's refusal of a transaction. The tables below
@@ -15,14 +16,14 @@ import (
 // Rejected is only what is wrong with the bytes themselves, for ever and on
 // every node. All else is unknown: the bytes may be, or may get, on chain.
 func verdictOf(err error) chains.Verdict {
-	var rpc *rpcError
-	var status *httpError
+	var rpc *rpcpool.Error
+	var status *rpcpool.HTTPError
 	switch {
 	case errors.As(err, &rpc):
 		class := classifyCode(rpc)
 		return chains.Verdict{Acceptance: class.acceptance, Class: class.name, Detail: rpc.Error()}
 	case errors.As(err, &status):
-		return chains.Verdict{Acceptance: chains.Unsure, Class: classifyStatus(status.status), Detail: status.Error()}
+		return chains.Verdict{Acceptance: chains.Unsure, Class: classifyStatus(status.Status), Detail: status.Error()}
 	default:
 		return chains.Verdict{Acceptance: chains.Unsure, Class: "transport", Detail: err.Error()}
 	}
@@ -38,6 +39,9 @@ func unsure(name string) class   { return class{chains.Unsure, name} }
 func rejected(name string) class { return class{chains.Rejected, name} }
 
 const preflightFailure = -32002
+
+// unclassified ends the classes of what no table knows.
+const unclassified = "unclassified"
 
 // codes maps JSON-RPC error codes; -32002 carries a TransactionError and is
 // read by classifyTransactionError.
@@ -99,7 +103,7 @@ var tokenErrors = map[uint64]class{
 	0x12: rejected("mint_decimals_mismatch"),
 }
 
-func classifyCode(e *rpcError) class {
+func classifyCode(e *rpcpool.Error) class {
 	if e.Code == preflightFailure {
 		var data struct {
 			Err json.RawMessage `json:"err"`
@@ -112,7 +116,7 @@ func classifyCode(e *rpcError) class {
 	if c, ok := codes[e.Code]; ok {
 		return c
 	}
-	return unsure("unclassified")
+	return unsure(unclassified)
 }
 
 // classifyTransactionError reads a TransactionError in JSON: a name, or an
@@ -132,7 +136,7 @@ func classifyTransactionError(raw json.RawMessage) class {
 	if c, ok := transactionErrors[name]; ok {
 		return c
 	}
-	return unsure("transaction_error_unclassified")
+	return unsure("transaction_error_" + unclassified)
 }
 
 func splitTransactionError(raw json.RawMessage) (name string, detail json.RawMessage) {

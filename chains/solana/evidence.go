@@ -10,6 +10,7 @@ import (
 	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 )
 
 // evidence is the finalized transaction as stored with an outcome: everything
@@ -32,7 +33,7 @@ type evidence struct {
 	BalanceBefore  string              `json:"payee_balance_before,omitempty"` // base units
 	BalanceAfter   string              `json:"payee_balance_after,omitempty"`  // base units
 	Error          json.RawMessage     `json:"error,omitempty"`
-	ConfirmedBy    []observation       `json:"confirmed_by,omitempty"` // with Reverted
+	Observed       *observation        `json:"observed,omitempty"` // with Reverted: that no other transaction can pay
 	PaymentAddress string              `json:"payee"`
 	Amount         string              `json:"amount"`
 }
@@ -69,33 +70,33 @@ type blockResult struct {
 
 // evidence checks what a node shows of a finalized transaction, and returns
 // an error if it is not proof of what its status said.
-func (c *Chain) evidence(n *node, w chains.Watched, x wantedTx, txCall, blockCall *call) (evidence, error) {
+func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, txCall, blockCall *rpcpool.Call) (evidence, error) {
 	var tx *transactionResult
-	if err := txCall.decode(&tx); err != nil {
+	if err := decode(txCall, &tx); err != nil {
 		return evidence{}, err
 	}
 	// The block's hash is for people; slot and signature already say which
 	// transaction it is, so a node without getBlock is good enough.
 	var block blockResult
-	if err := blockCall.decode(&block); err != nil {
+	if err := decode(blockCall, &block); err != nil {
 		block = blockResult{}
 	}
 	if tx == nil || tx.Meta == nil {
-		return evidence{}, fmt.Errorf("%w: %s names a status but not the transaction", chains.ErrUnknown, n.name)
+		return evidence{}, fmt.Errorf("%w: %s names a status but not the transaction", chains.ErrUnknown, n.Name())
 	}
 	if len(tx.Meta.Had) == 0 || len(tx.Meta.Has) == 0 || tx.Meta.Had[0] < tx.Meta.Has[0]+tx.Meta.Fee {
-		return evidence{}, fmt.Errorf("%w: %s does not show what the fee payer was charged", chains.ErrUnknown, n.name)
+		return evidence{}, fmt.Errorf("%w: %s does not show what the fee payer was charged", chains.ErrUnknown, n.Name())
 	}
 	stored := w.Txs[x.tx]
 	e := evidence{
-		Kind: chains.Paid, Node: n.name, Commitment: finalized, Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
+		Kind: chains.Paid, Node: n.Name(), Commitment: finalized, Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
 		Fee: tx.Meta.Fee, Charged: tx.Meta.Had[0] - tx.Meta.Has[0], PaymentAddress: w.To, Amount: w.Amount.String(),
 	}
 	if !bytes.Equal(tx.Transaction.bytes, stored.Raw) {
-		return evidence{}, fmt.Errorf("%w: %s shows other bytes than were signed", chains.ErrUnknown, n.name)
+		return evidence{}, fmt.Errorf("%w: %s shows other bytes than were signed", chains.ErrUnknown, n.Name())
 	}
 	if tx.Slot != x.status.Slot || isNull(tx.Meta.Err) == x.status.failed() {
-		return evidence{}, fmt.Errorf("%w: %s contradicts itself: status says slot %d error %s, transaction slot %d error %s", chains.ErrUnknown, n.name, x.status.Slot, x.status.Err, tx.Slot, tx.Meta.Err)
+		return evidence{}, fmt.Errorf("%w: %s contradicts itself: status says slot %d error %s, transaction slot %d error %s", chains.ErrUnknown, n.Name(), x.status.Slot, x.status.Err, tx.Slot, tx.Meta.Err)
 	}
 	if err := e.readBytes(stored.Raw); err != nil {
 		return evidence{}, err

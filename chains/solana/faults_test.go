@@ -3,6 +3,7 @@ package solana_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -238,6 +239,8 @@ func TestOneNodesWordIsNotEnoughForDeath(t *testing.T) {
 		switch method {
 		case "getBlockHeight":
 			return 1_000_000
+		case "isBlockhashValid":
+			return map[string]any{"context": map[string]any{"slot": 1_000_000}, "value": false}
 		case "getSignatureStatuses":
 			return map[string]any{"context": map[string]any{"slot": 1_000_000}, "value": []any{nil}}
 		}
@@ -248,7 +251,9 @@ func TestOneNodesWordIsNotEnoughForDeath(t *testing.T) {
 	b.send(s)
 	b.finalize()
 	forgets.on.Store(true)
-	b.wantKind(w, chains.Unseen)
+	if got := b.wantKind(w, chains.Included); !strings.Contains(got.Reason, "says dead") {
+		t.Errorf("the reason names no disagreement: %+v", got)
+	}
 	forgets.on.Store(false)
 	b.wantKind(w, chains.Paid)
 }
@@ -286,7 +291,9 @@ func TestNodeOfAnotherChainIsNotBelieved(t *testing.T) {
 		t.Error("refreshed from another network")
 	}
 	b.net.AdvanceSlots(t, expired)
-	b.wantKind(w, chains.Unseen)
+	if got, err := b.chain.Scan(t.Context(), []chains.Watched{w}); !errors.Is(err, chains.ErrUnknown) {
+		t.Errorf("learned %+v (%v) from another network", got, err)
+	}
 	moves.on.Store(false)
 	b.wantKind(w, chains.Dead)
 }

@@ -8,36 +8,20 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
-// Scan asks one node for the status of every signature, and only for what may
-// have ended it asks for more: the transaction itself for what is finalized,
-// the proof of death (from two nodes, if two are configured) for what is
-// absent past its end or finalized with an error.
+// Scan looks for the watched payments. With two nodes or more it calls nothing
+// final that two of them do not show; the error wraps chains.ErrUnknown if no
+// node gave all the answers.
 func (c *Chain) Scan(ctx context.Context, w []chains.Watched) ([]chains.Sighting, error) {
 	for _, p := range w {
 		if p.Slot.Kind != chains.SlotBlockhash || p.Slot.ExpiresHeight == 0 || len(p.Txs) == 0 {
 			return nil, fmt.Errorf("solana: scan %s: not a payment of this chain: slot kind %q, expires at height %d, %d transactions", p.IntentID, p.Slot.Kind, p.Slot.ExpiresHeight, len(p.Txs))
 		}
 	}
-	if len(w) == 0 {
-		return nil, nil
-	}
-	var out []chains.Sighting
-	err := c.any(ctx, func(ctx context.Context, n *node) error {
-		s, err := c.scan(ctx, n, w)
-		if err != nil {
-			return err
-		}
-		out = s
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("scan: %w", err)
-	}
-	c.prove(ctx, w, out)
-	return out, nil
+	return c.scanner.Scan(ctx, w)
 }
 
 // status is getSignatureStatuses' view of one transaction. A nil *status is
@@ -93,17 +77,22 @@ func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
 	}
 }
 
-// scan makes the sightings as far as one node can tell. Reverted and Dead are
-// still unproven in its result.
-func (c *Chain) scan(ctx context.Context, n *node, w []chains.Watched) ([]chains.Sighting, error) {
-	height := newCall("getBlockHeight", at(finalized))
-	statuses, err := lookUp(ctx, n, w, height)
+// look asks one node for the status of every signature, and only for what may
+// have ended it asks for more: the transaction itself for what is finalized,
+// the proof of death for what is absent past its end or finalized with an
+// error. It returns the node's block height too.
+func (c *Chain) look(ctx context.Context, n *rpcpool.Node, w []chains.Watched) ([]chains.Sighting, uint64, error) {
+	head, height := newCall("getBlockHeight", at(confirmed)), newCall("getBlockHeight", at(finalized))
+	statuses, err := lookUp(ctx, n, w, head, height)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var finalizedHeight uint64
-	if err := height.decode(&finalizedHeight); err != nil {
-		return nil, err
+	var headHeight, finalizedHeight uint64
+	if err := decode(head, &headHeight); err != nil {
+		return nil, 0, err
+	}
+	if err := decode(height, &finalizedHeight); err != nil {
+		return nil, 0, err
 	}
 	out := make([]chains.Sighting, len(w))
 	var wanted []wantedTx
@@ -121,7 +110,8 @@ func (c *Chain) scan(ctx context.Context, n *node, w []chains.Watched) ([]chains
 		}
 	}
 	c.examine(ctx, n, w, wanted, out)
-	return out, nil
+	c.prove(ctx, n, w, out)
+	return out, headHeight, nil
 }
 
 // lookup is one reading of many statuses.
@@ -132,28 +122,28 @@ type lookup struct {
 
 // lookUp asks for the status of every transaction with full history (S5),
 // together with other calls in the same batch.
-func lookUp(ctx context.Context, n *node, w []chains.Watched, others ...*call) (lookup, error) {
+func lookUp(ctx context.Context, n *rpcpool.Node, w []chains.Watched, others ...*rpcpool.Call) (lookup, error) {
 	var signatures []string
 	for _, p := range w {
 		for _, tx := range p.Txs {
 			signatures = append(signatures, tx.Hash)
 		}
 	}
-	var calls []*call
+	var calls []*rpcpool.Call
 	for part := range slices.Chunk(signatures, maxSignatures) {
 		calls = append(calls, newCall("getSignatureStatuses", part, options{"searchTransactionHistory": true}))
 	}
-	if err := n.do(ctx, append(slices.Clone(others), calls...)...); err != nil {
+	if err := n.Do(ctx, append(slices.Clone(others), calls...)...); err != nil {
 		return lookup{}, err
 	}
 	var all []*status
 	out := lookup{slot: ^uint64(0)}
 	for _, r := range calls {
 		var part withContext[[]*status]
-		if err := r.decode(&part); err != nil {
+		if err := decode(r, &part); err != nil {
 			return lookup{}, err
 		}
-		if asked := len(r.params[0].([]string)); len(part.Value) != asked {
+		if asked := len(r.Params[0].([]string)); len(part.Value) != asked {
 			return lookup{}, fmt.Errorf("%w: asked for %d statuses, got %d", chains.ErrUnknown, asked, len(part.Value))
 		}
 		all = append(all, part.Value...)
@@ -175,22 +165,22 @@ type wantedTx struct {
 // examine fetches finalized transactions with their blocks and completes the
 // sightings. What cannot be read, or is not the payment, stays Included: the
 // transaction is there, and nothing final may be said about it.
-func (c *Chain) examine(ctx context.Context, n *node, w []chains.Watched, wanted []wantedTx, out []chains.Sighting) {
+func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched, wanted []wantedTx, out []chains.Sighting) {
 	if len(wanted) == 0 {
 		return
 	}
-	blocks := map[uint64]*call{}
-	txs := make([]*call, len(wanted))
-	var calls []*call
+	blocks := map[uint64]*rpcpool.Call{}
+	txs := make([]*rpcpool.Call, len(wanted))
+	var calls []*rpcpool.Call
 	for i, x := range wanted {
 		txs[i] = newCall("getTransaction", w[x.payment].Txs[x.tx].Hash, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
 		calls = append(calls, txs[i])
 		if blocks[x.status.Slot] == nil {
-			blocks[x.status.Slot] = newCall("getBlock", x.status.Slot, options{"commitment": finalized, "transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0})
+			blocks[x.status.Slot] = blockCall(x.status.Slot)
 			calls = append(calls, blocks[x.status.Slot])
 		}
 	}
-	err := n.do(ctx, calls...)
+	err := n.Do(ctx, calls...)
 	for i, x := range wanted {
 		s := &out[x.payment]
 		kind := s.Kind

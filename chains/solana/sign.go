@@ -111,6 +111,9 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	if now.IsZero() {
 		now = time.Now()
 	}
+	if err := c.anchor.Err(); err != nil {
+		return plan{}, err
+	}
 	n := c.network.Load()
 	if n == nil {
 		return plan{}, fmt.Errorf("%w: never read", chains.ErrStale)

@@ -34,6 +34,37 @@ func newPayee(t testing.TB) string {
 // expired is enough blocks to end every blockhash, at finalized too.
 const expired = 150 + 32 + 1
 
+// harness works a sandbox's chain for the suites of all families.
+func harness(s sandbox.Solana) chaintest.Harness {
+	return chaintest.Harness{
+		RPCURL: s.HTTPURL,
+		NewWallets: func(t *testing.T, lanes int) chaintest.Wallets {
+			w := s.NewWallets(t, lanes)
+			return chaintest.Wallets{Treasury: w.Treasury, Lanes: w.Lanes, Signer: w}
+		},
+		Open: func(ctx context.Context, o chaintest.Opening) (chains.Chain, error) {
+			cfg := config(s, "", o.Wallets.Treasury, o.Wallets.Lanes)
+			cfg.RPCURLs = o.RPCURLs
+			if o.WrongNetwork {
+				cfg.GenesisHash = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
+			}
+			c, err := solana.Open(ctx, cfg, o.Wallets.Signer)
+			if err != nil {
+				return nil, err
+			}
+			return c, nil
+		},
+		NewPayee:     func(t *testing.T) string { return newPayee(t) },
+		TokenBalance: func(t *testing.T, address string) payment.Amount { return payment.Units(s.USDC(t, address)) },
+		Advance:      func(t *testing.T) { s.AdvanceSlots(t, 1) },
+		Expire:       func(t *testing.T, _ chains.Slot) { s.AdvanceSlots(t, expired) },
+		DropPending:  func(t *testing.T) { s.DropPending(t) },
+		Pause:        func(t *testing.T, paused bool) { s.Pause(t, paused) },
+		Reorg:        func(t *testing.T, depth int) { s.Fork(t, depth+1) }, // and the open block above the confirmed one
+		Lies:         lies(s),
+	}
+}
+
 // Not parallel: the end of any httptest server closes idle connections of
 // http.DefaultTransport, which the suite's gate uses too.
 func TestConformance(t *testing.T) {
@@ -48,36 +79,17 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chaintest.Run(t, chaintest.Harness{
-		RPCURL: s.HTTPURL,
-		NewWallets: func(t *testing.T, lanes int) chaintest.Wallets {
-			w := s.NewWallets(t, lanes)
-			return chaintest.Wallets{Treasury: w.Treasury, Lanes: w.Lanes, Signer: w}
-		},
-		Open: func(ctx context.Context, o chaintest.Opening) (chains.Chain, error) {
-			cfg := config(s, o.RPCURL, o.Wallets.Treasury, o.Wallets.Lanes)
-			if o.WrongNetwork {
-				cfg.GenesisHash = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
-			}
-			return solana.Open(ctx, cfg, o.Wallets.Signer)
-		},
-		NewPayee:     func(t *testing.T) string { return newPayee(t) },
-		TokenBalance: func(t *testing.T, address string) payment.Amount { return payment.Units(s.USDC(t, address)) },
-		Advance:      func(t *testing.T) { s.AdvanceSlots(t, 1) },
-		Expire:       func(t *testing.T, _ chains.Slot) { s.AdvanceSlots(t, expired) },
-		DropPending:  func(t *testing.T) { s.DropPending(t) },
-		Pause:        func(t *testing.T, paused bool) { s.Pause(t, paused) },
-		Reorg:        func(t *testing.T, depth int) { s.Fork(t, depth+1) }, // and the open block above the confirmed one
-		Destinations: []chaintest.Destination{
-			{Name: "a wallet that exists", In: owner, Want: owner},
-			{Name: "its token account", In: ata.String(), Code: payment.AddressTokenAccount},
-			{Name: "a program's address", In: derived.String(), Code: payment.AddressOffCurve},
-			{Name: "Ethereum", In: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressWrongChain},
-			{Name: "Ethereum without prefix", In: "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressWrongChain},
-			{Name: "31 bytes", In: "11111111111111111111111111111112"[:31], Code: payment.AddressMalformed},
-			{Name: "a letter that base58 lacks", In: "0" + owner[1:], Code: payment.AddressMalformed},
-			{Name: "system program", In: sol.SystemProgramID.String(), Code: payment.AddressForbidden},
-			{Name: "token program", In: sol.TokenProgramID.String(), Code: payment.AddressForbidden},
-		},
-	})
+	h := harness(s)
+	h.Destinations = []chaintest.Destination{
+		{Name: "a wallet that exists", In: owner, Want: owner},
+		{Name: "its token account", In: ata.String(), Code: payment.AddressTokenAccount},
+		{Name: "a program's address", In: derived.String(), Code: payment.AddressOffCurve},
+		{Name: "Ethereum", In: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressWrongChain},
+		{Name: "Ethereum without prefix", In: "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressWrongChain},
+		{Name: "31 bytes", In: "11111111111111111111111111111112"[:31], Code: payment.AddressMalformed},
+		{Name: "a letter that base58 lacks", In: "0" + owner[1:], Code: payment.AddressMalformed},
+		{Name: "system program", In: sol.SystemProgramID.String(), Code: payment.AddressForbidden},
+		{Name: "token program", In: sol.TokenProgramID.String(), Code: payment.AddressForbidden},
+	}
+	chaintest.Run(t, h)
 }
