@@ -19,6 +19,7 @@ import (
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/config"
+	"github.com/settlehq/settle/internal/faultproxy"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/migrations"
@@ -43,6 +44,9 @@ type Options struct {
 	APIPort    int // default: free
 	// SkipSolanaSlots makes the funding final at once; for a chain of one's own.
 	SkipSolanaSlots bool
+	// Proxies puts this many fault proxies before each chain's node; Settle then
+	// sees as many nodes.
+	Proxies int
 	// Dir keeps settings, keys and logs; default a temporary directory.
 	Dir string
 }
@@ -58,6 +62,9 @@ type Deployment struct {
 	MerchantID string
 	// Treasuries, as their chains name them.
 	EthereumTreasury, SolanaTreasury string
+
+	// What stands before the chains, with Options.Proxies.
+	EthereumProxies, SolanaProxies []*faultproxy.Proxy
 
 	Receiver   *receiver.Receiver
 	ReceiverAt string // its URL
