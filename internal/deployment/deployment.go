@@ -47,6 +47,8 @@ type Options struct {
 	// Proxies puts this many fault proxies before each chain's node; Settle then
 	// sees as many nodes.
 	Proxies int
+	// Settings of all processes, as NAME=value, over the usual ones.
+	Settings []string
 	// Dir keeps settings, keys and logs; default a temporary directory.
 	Dir string
 }
@@ -111,6 +113,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 		"SETTLE_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "SETTLE_STOP_ON_EOF=1",
 		"SETTLE_API_URL=" + d.APIURL,
 	}
+	d.env = append(d.env, o.Settings...)
 	d.merchant(o, peppers, sealing)
 	if o.SkipSolanaSlots {
 		s.Descriptor.Solana.AdvanceSlots(t, 40)

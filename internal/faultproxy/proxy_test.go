@@ -5,9 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/big"
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/internal/faultproxy"
 	"github.com/settlehq/settle/internal/sandbox"
@@ -143,9 +149,9 @@ func TestSkipSparesRequests(t *testing.T) {
 func TestForgetful(t *testing.T) {
 	t.Parallel()
 	d := sandbox.Start(t).Descriptor
-	eth, sol := faultproxy.Start(t, d.Ethereum.HTTPURL), faultproxy.Start(t, d.Solana.HTTPURL)
+	eth, solana := faultproxy.Start(t, d.Ethereum.HTTPURL), faultproxy.Start(t, d.Solana.HTTPURL)
 	eth.Add(faultproxy.Fault{Kind: faultproxy.Forgetful})
-	sol.Add(faultproxy.Fault{Kind: faultproxy.Forgetful})
+	solana.Add(faultproxy.Fault{Kind: faultproxy.Forgetful})
 
 	var batch []struct {
 		ID     int             `json:"id"`
@@ -162,10 +168,10 @@ func TestForgetful(t *testing.T) {
 		Context struct{ Slot int }
 		Value   []*json.RawMessage
 	}
-	if err := json.Unmarshal(result(t, post(t, sol.URL, solStatus)), &statuses); err != nil || statuses.Context.Slot == 0 || len(statuses.Value) != 1 || statuses.Value[0] != nil {
+	if err := json.Unmarshal(result(t, post(t, solana.URL, solStatus)), &statuses); err != nil || statuses.Context.Slot == 0 || len(statuses.Value) != 1 || statuses.Value[0] != nil {
 		t.Errorf("statuses: %+v, %v", statuses, err)
 	}
-	if got := string(result(t, post(t, sol.URL, solSlot))); got == "null" {
+	if got := string(result(t, post(t, solana.URL, solSlot))); got == "null" {
 		t.Error("what is no transaction was forgotten")
 	}
 }
@@ -174,9 +180,43 @@ func TestForgetful(t *testing.T) {
 func TestSwallowed(t *testing.T) {
 	t.Parallel()
 	d := sandbox.Start(t).Descriptor
-	p := faultproxy.Start(t, d.Ethereum.HTTPURL)
-	p.Add(faultproxy.Fault{Kind: faultproxy.Swallowed, Method: faultproxy.EthereumSend})
-	if got := string(result(t, post(t, p.URL, send))); len(got) != 68 {
-		t.Errorf("hash %s", got)
+	eth, solana := faultproxy.Start(t, d.Ethereum.HTTPURL), faultproxy.Start(t, d.Solana.HTTPURL)
+	eth.Add(faultproxy.Fault{Kind: faultproxy.Swallowed, Method: faultproxy.EthereumSend})
+	solana.Add(faultproxy.Fault{Kind: faultproxy.Swallowed, Method: faultproxy.SolanaSend})
+
+	key, err := crypto.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
 	}
+	signed, err := types.SignNewTx(key, types.LatestSignerForChainID(big.NewInt(1)), &types.DynamicFeeTx{ChainID: big.NewInt(1), Gas: 21_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := signed.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(result(t, post(t, eth.URL, sendOf(faultproxy.EthereumSend, hexutil.Encode(raw))))); got != `"`+signed.Hash().Hex()+`"` {
+		t.Errorf("hash %s, want %s", got, signed.Hash())
+	}
+
+	payer, err := sol.NewRandomPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := sol.NewTransaction([]sol.Instruction{sol.NewInstruction(sol.MemoProgramID, nil, []byte("lost"))}, sol.Hash{1}, sol.TransactionPayer(payer.PublicKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signatures, err := tx.Sign(func(sol.PublicKey) *sol.PrivateKey { return &payer })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(result(t, post(t, solana.URL, sendOf(faultproxy.SolanaSend, tx.MustToBase64())))); got != `"`+signatures[0].String()+`"` {
+		t.Errorf("signature %s, want %s", got, signatures[0])
+	}
+}
+
+func sendOf(method, tx string) string {
+	return `{"jsonrpc":"2.0","id":3,"method":"` + method + `","params":["` + tx + `"]}`
 }
