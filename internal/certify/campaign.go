@@ -33,7 +33,7 @@ func fullPlan() plan {
 }
 
 func shortPlan() plan {
-	return plan{Payments: 60, Kills: 8, Rounds: 1, Points: 5, Parts: true, Fault: time.Second, Upsets: 6, Depth: 2, Every: 400 * time.Millisecond}
+	return plan{Payments: 60, Kills: 6, Rounds: 1, Points: 4, Parts: true, Fault: 500 * time.Millisecond, Upsets: 6, Depth: 2, Every: 400 * time.Millisecond}
 }
 
 // patience is how long accepted payments may take after the last fault. A step
@@ -50,6 +50,8 @@ type campaign struct {
 	load  *site                   // both chains, two workers, behind proxies
 	lone  map[payment.Chain]*site // one chain and one worker each
 	began time.Time
+	// commit is what the processes were built from.
+	commit string
 
 	outages   []outage
 	unreached []string // points at which no worker died
@@ -64,7 +66,7 @@ type outage struct {
 
 func newCampaign(t sandbox.T, s *sandbox.Sandbox, p plan) *campaign {
 	t.Helper()
-	c := &campaign{t: t, plan: p, sandbox: s, rng: rand.New(rand.NewPCG(p.Seed, 0)), began: time.Now(), lone: map[payment.Chain]*site{}, upsets: map[string]int{}}
+	c := &campaign{t: t, plan: p, sandbox: s, rng: rand.New(rand.NewPCG(p.Seed, 0)), began: time.Now(), commit: commit(t), lone: map[payment.Chain]*site{}, upsets: map[string]int{}}
 	c.say("seed %d: %d payments, %d kills, each point %d times on each chain", p.Seed, p.Payments, p.Kills, p.Rounds)
 	c.load = newSite(t, s, "load", deployment.Options{EthereumLanes: 4, SolanaLanes: 2, Workers: 2, Proxies: 2}, "ethereum", "solana")
 	if p.Rounds > 0 {

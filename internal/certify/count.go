@@ -79,7 +79,7 @@ func proven(slots []store.Slot) bool {
 
 // count asks everybody, and sums up.
 func (c *campaign) count() certificate {
-	cert := certificate{plan: c.plan, at: c.began, commit: commit(c.t), took: time.Since(c.began), upsets: c.upsets, struck: c.struck(), details: c.unreached}
+	cert := certificate{plan: c.plan, at: c.began, commit: c.commit, took: time.Since(c.began), upsets: c.upsets, struck: c.struck(), details: c.unreached}
 	cert.Unreached = len(c.unreached)
 	var settled []moment
 	for _, s := range c.sites() {
@@ -154,7 +154,7 @@ var differences = regexp.MustCompile(`(\d+) differences`)
 // drift counts what `settle check` finds. The chains count a payment when its
 // block is final, the books a moment later, so a difference must last.
 func (s *site) drift() (n int, said string) {
-	waited(s.t, 30*time.Second, func() bool {
+	waited(s.t, 10*time.Second, func() bool {
 		var err error
 		said, err = s.d.TryRun("check")
 		n = 1 // also if it could not be made

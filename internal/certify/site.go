@@ -41,15 +41,16 @@ func newSite(t sandbox.T, s *sandbox.Sandbox, name string, o deployment.Options,
 	return &site{name: name, d: deployment.Start(t, s, o), t: t, chains: chains}
 }
 
-// open starts the merchant and a reviewer, and returns what stops both.
+// open starts the merchant and a reviewer. stop ends the merchant, with the
+// order that is under way; the reviewer ends with the last decision.
 func (s *site) open(every time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
-	var people sync.WaitGroup
-	people.Go(func() { s.merchant(ctx, every) })
-	people.Go(func() { s.reviewer(s.t.Context(), ctx) })
+	var merchant sync.WaitGroup
+	merchant.Go(func() { s.merchant(ctx, every) })
+	go s.reviewer(s.t.Context(), ctx)
 	return func() {
 		cancel()
-		people.Wait()
+		merchant.Wait()
 	}
 }
 
