@@ -90,7 +90,7 @@ func (c *campaign) count() certificate {
 				settled = append(settled, moment{accepted: r.accepted.CreatedAt, settled: r.final.UpdatedAt})
 			}
 			if r.final.Status != payment.Settled || len(r.paid) != 1 {
-				cert.details = append(cert.details, s.name+": "+r.accepted.ID+" is "+string(r.final.Status)+"/"+string(r.final.Substatus)+", paid "+strconv.Itoa(len(r.paid))+" times")
+				cert.details = append(cert.details, s.name+": "+r.accepted.ID+" is "+string(r.final.Status)+"/"+string(r.final.Substatus)+", paid "+strconv.Itoa(len(r.paid))+" times"+why(r.final))
 			}
 		}
 		stories := s.d.Contradictions(s.t, ended(records))
@@ -106,6 +106,17 @@ func (c *campaign) count() certificate {
 	cert.kills = byTarget(c.outages)
 	cert.service, cert.affected = recovery(c.outages, settled)
 	return cert
+}
+
+// why is what the payment waits for or failed of, if it tells.
+func why(r payment.Resource) string {
+	switch {
+	case r.Review != nil:
+		return ": " + string(r.Review.Reason) + ": " + r.Review.Detail
+	case r.Failure != nil:
+		return ": " + r.Failure.Message
+	}
+	return ""
 }
 
 // records reads what there is to know of every accepted payment.
