@@ -44,6 +44,12 @@ lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
 bench: deps $(BUILD)/sandbox ## Payments per second at saturation beside the empty-workflow rate of the same run
 	$(BUILD)/sandbox exec -- go run ./internal/bench
 
+.PHONY: certify
+certify: deps $(BUILD)/sandbox ## Kill and lie while paying, and prove that each payment was made once; CERTIFY="-short", "-payments 1000 -kills 200 -seed 7"
+	@go build -o $(BUILD)/certify ./internal/certify
+	@dir=$$(mktemp -d); chmod 711 $$dir; trap 'rm -rf $$dir' EXIT; \
+	$(BUILD)/sandbox exec --dir $$dir --eth-block-time 250ms --sol-slot 100ms -- $(BUILD)/certify $(CERTIFY)
+
 .PHONY: sandbox
 sandbox: deps $(BUILD)/sandbox ## Run the sandbox alone, until Ctrl-C; state is kept in .sandbox
 	$(BUILD)/sandbox up --dir .sandbox

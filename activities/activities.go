@@ -24,6 +24,9 @@ type Steps struct {
 	// where the chain lets us choose. It bounds how long a payment that the
 	// network never takes blocks a new route.
 	AuthorizationValidity time.Duration
+	// Crash is called at each of CrashPoints, for tests that kill the process
+	// there; nil otherwise.
+	Crash func(point string)
 }
 
 // Ref names the intent that a step is about.

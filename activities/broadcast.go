@@ -44,6 +44,7 @@ func (s *Steps) Broadcast(ctx context.Context, in Ref) (State, error) {
 	if err != nil {
 		return state, err
 	}
+	s.passing(BroadcastCommitted)
 	began := time.Now()
 	v := desk.Chain.Send(ctx, *send)
 	s.Log.Info("sent", zap.String("intent", in.IntentID), zap.String("chain", string(state.Chain)), zap.String("tx", send.Hash),

@@ -27,6 +27,7 @@ type Desk struct {
 	store  *store.Store
 	worker string
 	log    *zap.Logger
+	opened time.Time
 
 	mu        sync.Mutex
 	network   routing.Network
@@ -37,7 +38,7 @@ type Desk struct {
 // NewDesk opens a desk. nativePrice is in asset base units per whole native
 // coin; worker names this process in chain_health.
 func NewDesk(c chains.Chain, nativePrice payment.Amount, st *store.Store, worker string, log *zap.Logger) *Desk {
-	d := &Desk{Chain: c, price: nativePrice, store: st, worker: worker, log: log}
+	d := &Desk{Chain: c, price: nativePrice, store: st, worker: worker, log: log, opened: time.Now()}
 	d.Watcher = chains.NewWatcher(c, chains.WatcherHooks{Observed: d.observed, Progressed: d.progressed}, log)
 	return d
 }
@@ -48,6 +49,17 @@ func (d *Desk) Network() (n routing.Network, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.network, d.seen
+}
+
+// unseenSince is when the chain was last observed, or if it never was, when the
+// desk was opened.
+func (d *Desk) unseenSince() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.seen {
+		return d.network.ObservedAt
+	}
+	return d.opened
 }
 
 // observed keeps the newest conditions for routing, and shares them with the

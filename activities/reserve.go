@@ -63,5 +63,6 @@ func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, liv
 	if err != nil {
 		return err
 	}
+	s.passing(ReserveSigned)
 	return storeSigned(ctx, tx, attempt, live, signed)
 }

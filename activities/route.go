@@ -3,7 +3,9 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/settlehq/settle/payment"
@@ -12,9 +14,18 @@ import (
 	"github.com/settlehq/settle/store/db"
 )
 
+// ErrNotObserved says that a chain that may take the payment has not been seen
+// by this worker lately, as right after its start. Nothing was decided; try again.
+var ErrNotObserved = errors.New("a chain has not been observed lately")
+
+// observeWithin is how long a payment waits for a chain that cannot be seen
+// before a person is asked.
+const observeWithin = 2 * time.Minute
+
 // SelectRoute chooses the chain to pay on and records the decision with its
 // inputs as a new attempt. If an attempt is open it stays. If no chain
-// qualifies the intent waits for a person.
+// qualifies the intent waits for a person; as long as a chain is merely out of
+// sight, that is not known.
 func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 	return s.change(ctx, "select_route", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		switch {
@@ -32,6 +43,9 @@ func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 		decision := routing.Score(routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee,
 			Destinations: i.Destinations}, s.networks(), time.Now())
 		chosen, ok := decision.Chosen()
+		if !ok && s.outOfSight(decision) {
+			return nil, ErrNotObserved
+		}
 		if !ok {
 			return review(i, payment.ReviewNoRoute, noRoute(decision)), nil
 		}
@@ -66,6 +80,15 @@ func (s *Steps) networks() map[payment.Chain]routing.Network {
 		}
 	}
 	return out
+}
+
+// outOfSight reports whether a chain of the decision was left out for want of a
+// look at it that may yet come.
+func (s *Steps) outOfSight(d routing.Decision) bool {
+	return slices.ContainsFunc(d.Candidates, func(c routing.Candidate) bool {
+		desk, ok := s.Desks[c.Chain]
+		return ok && slices.Contains(c.Disqualified, routing.NotObserved) && d.DecidedAt.Sub(desk.unseenSince()) < observeWithin
+	})
 }
 
 func noRoute(d routing.Decision) string {

@@ -36,7 +36,7 @@ type SettleInput struct {
 // the payment has its next slot already, must not close that one with the
 // death of the last.
 func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
-	return s.change(ctx, "settle", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
+	state, err := s.change(ctx, "settle", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
 		if err != nil || !ok || live.id != in.Sighting.SlotID {
 			return nil, err
@@ -57,6 +57,10 @@ func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 			return nil, fmt.Errorf("sighting %q is not final", in.Sighting.Kind)
 		}
 	})
+	if err == nil {
+		s.passing(SettleCommitted)
+	}
+	return state, err
 }
 
 // posting is one final sighting being written down.

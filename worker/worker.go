@@ -38,6 +38,7 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 		MaxConcurrentWorkflowTaskPollers:        o.Pollers,
 		MaxConcurrentActivityTaskPollers:        o.Pollers,
 		WorkerStopTimeout:                       o.StopTimeout,
+		Interceptors:                            crashes(steps),
 	})
 	Register(w, steps)
 
@@ -72,11 +73,7 @@ func RegisterWorkflows(r Registry) {
 // Register names the workflows and the steps.
 func Register(w sdk.Registry, steps *activities.Steps) {
 	RegisterWorkflows(w)
-	for name, step := range map[string]any{
-		"Screen": steps.Screen, "SelectRoute": steps.SelectRoute, "ReserveNonce": steps.ReserveNonce, "Broadcast": steps.Broadcast,
-		"AwaitConfirmation": steps.AwaitConfirmation, "Settle": steps.Settle, "Review": steps.Review, "Look": steps.Look,
-		"DeliverWebhook": steps.DeliverWebhook, "RetryWebhook": steps.RetryWebhook,
-	} {
+	for name, step := range steps.ByName() {
 		w.RegisterActivityWithOptions(step, activity.RegisterOptions{Name: name})
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,10 +58,14 @@ func workerCommand() *cobra.Command {
 				return err
 			}
 			defer temporal.Close()
+			crash, err := crashAt(p.config.Environment, os.Getenv("SETTLE_CRASH_AT"))
+			if err != nil {
+				return err
+			}
 			p.log.Info("worker ready", zap.String("task_queue", p.config.TaskQueue), zap.Int("chains", len(desks)))
 			return worker.Run(ctx, temporal, &activities.Steps{
 				Store: p.store, Desks: desks, Deliverer: webhooks.NewDeliverer(p.store, sealer, sender), Log: p.log,
-				AuthorizationValidity: authorizationValidity,
+				AuthorizationValidity: authorizationValidity, Crash: crash,
 			}, worker.Options{
 				TaskQueue: p.config.TaskQueue, Activities: p.config.WorkerActivities, LocalActivities: p.config.WorkerLocalActivities,
 				WorkflowTasks: p.config.WorkerWorkflowTasks, Pollers: p.config.WorkerPollers, StopTimeout: p.config.WorkerStopTimeout,

@@ -19,6 +19,7 @@ import (
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/config"
+	"github.com/settlehq/settle/internal/faultproxy"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/migrations"
@@ -43,6 +44,11 @@ type Options struct {
 	APIPort    int // default: free
 	// SkipSolanaSlots makes the funding final at once; for a chain of one's own.
 	SkipSolanaSlots bool
+	// Proxies puts this many fault proxies before each chain's node; Settle then
+	// sees as many nodes.
+	Proxies int
+	// Settings of all processes, as NAME=value, over the usual ones.
+	Settings []string
 	// Dir keeps settings, keys and logs; default a temporary directory.
 	Dir string
 }
@@ -58,6 +64,9 @@ type Deployment struct {
 	MerchantID string
 	// Treasuries, as their chains name them.
 	EthereumTreasury, SolanaTreasury string
+
+	// What stands before the chains, with Options.Proxies.
+	EthereumProxies, SolanaProxies []*faultproxy.Proxy
 
 	Receiver   *receiver.Receiver
 	ReceiverAt string // its URL
@@ -104,6 +113,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 		"SETTLE_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "SETTLE_STOP_ON_EOF=1",
 		"SETTLE_API_URL=" + d.APIURL,
 	}
+	d.env = append(d.env, o.Settings...)
 	d.merchant(o, peppers, sealing)
 	d.writeEnv()
 	if o.SkipSolanaSlots {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,15 +98,16 @@ func (d *Deployment) process(command string, suffix ...string) *Process {
 	return p
 }
 
-// Start starts the process, or starts it again.
-func (p *Process) Start() {
+// Start starts the process, or starts it again, with settings that hold for this
+// life only.
+func (p *Process) Start(settings ...string) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(p.t, err)
 	cmd := exec.Command(p.binary, p.args...)
-	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Env = slices.Concat(os.Environ(), p.env, settings)
 	cmd.Stdout, cmd.Stderr = log, log
 	stdin, err := cmd.StdinPipe()
 	must(p.t, err)
@@ -146,6 +148,13 @@ func (p *Process) Stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
+}
+
+// Done is closed when the process has ended. Call it after Start.
+func (p *Process) Done() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
 }
 
 // Exited returns an error with the end of the log if the process ended though

@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -35,6 +36,10 @@ func (d *Deployment) Contradictions(t sandbox.T, ids []string) []string {
 	}
 	return found
 }
+
+// storyTimeout bounds each wait for a part of a story that comes a moment after
+// the state changed.
+const storyTimeout = 20 * time.Second
 
 type story struct {
 	d     *Deployment
@@ -71,7 +76,7 @@ func (s *story) events() {
 // delivered after the state changed, so it may be a moment away.
 func (s *story) webhooks() {
 	want := payment.EventTypeOf(s.got.Status)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(storyTimeout)
 	for {
 		for _, e := range s.d.Receiver.Events(s.id) {
 			if e.Type != want {
@@ -131,7 +136,8 @@ func (s *story) chain(paid []ChainPayment) {
 
 // temporal: the workflow is completed and answers with the same state.
 func (s *story) temporal() {
-	ctx := s.t.Context()
+	ctx, cancel := context.WithTimeout(s.t.Context(), storyTimeout)
+	defer cancel()
 	var result activities.State
 	if err := s.d.Temporal.GetWorkflow(ctx, s.id, "").Get(ctx, &result); err != nil {
 		s.say("workflow: %v", err)

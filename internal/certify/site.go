@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+
+	"github.com/settlehq/settle/internal/deployment"
+	"github.com/settlehq/settle/internal/sandbox"
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/workflows"
+)
+
+const (
+	reviewAbove = 500_000_000 // USDC base units; what is above is approved by signal
+	largeEvery  = 9           // payments
+	largeAmount = "500.00"    // and the number of the payment
+)
+
+// site is one Settle with a merchant who never stops paying.
+type site struct {
+	name   string
+	d      *deployment.Deployment
+	t      sandbox.T
+	chains []payment.Chain
+
+	mu       sync.Mutex
+	accepted []payment.Resource // as answered
+	refused  []string           // orders that were answered with a no
+}
+
+func newSite(t sandbox.T, s *sandbox.Sandbox, name string, o deployment.Options, chains ...payment.Chain) *site {
+	t.Helper()
+	o.EventTypes, o.ReviewAbove, o.SkipSolanaSlots = []string{"*"}, reviewAbove, true
+	o.Settings = []string{"SETTLE_RATE_LIMIT=0"} // the counting asks for everything at once
+	return &site{name: name, d: deployment.Start(t, s, o), t: t, chains: chains}
+}
+
+// open starts the merchant and a reviewer. stop ends the merchant, with the
+// order that is under way; the reviewer ends with the last decision.
+func (s *site) open(every time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	var merchant sync.WaitGroup
+	merchant.Go(func() { s.merchant(ctx, every) })
+	go s.reviewer(s.t.Context(), ctx)
+	return func() {
+		cancel()
+		merchant.Wait()
+	}
+}
+
+// merchant orders one payment after the other until ctx ends.
+func (s *site) merchant(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		s.order(n)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// order is what a careful merchant does: the same request with the same key
+// until there is an answer, whatever happens meanwhile.
+func (s *site) order(n int) {
+	ctx := s.t.Context()
+	chain := s.chains[n%len(s.chains)]
+	amount := fmt.Sprintf("%d.%06d", 1+n%40, n)
+	if n%largeEvery == 0 {
+		amount = fmt.Sprintf("%s%04d", largeAmount, n)
+	}
+	order := deployment.To(chain, s.payee(chain), amount)
+	order.Reference = fmt.Sprintf("%s-%d", s.name, n)
+	for ctx.Err() == nil {
+		a, err := s.d.Call(ctx, http.MethodPost, "/v1/payment_intents", order.Reference, order)
+		if err != nil || a.Status >= http.StatusInternalServerError || a.Status == http.StatusTooManyRequests {
+			pause(ctx, 100*time.Millisecond)
+			continue
+		}
+		var r payment.Resource
+		if err := json.Unmarshal(a.Body, &r); a.Status >= http.StatusMultipleChoices || err != nil {
+			s.mu.Lock()
+			s.refused = append(s.refused, fmt.Sprintf("%s: %d %s", order.Reference, a.Status, a.Body))
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Lock()
+		s.accepted = append(s.accepted, r)
+		s.mu.Unlock()
+		return
+	}
+}
+
+func (s *site) payee(chain payment.Chain) string {
+	if chain == "solana" {
+		return sandbox.NewSolanaAddress(s.t)
+	}
+	return sandbox.NewEthereumAddress(s.t)
+}
+
+// reviewer approves what is in review, until open ends and nothing is left to
+// approve. A decision that gets lost is made again.
+func (s *site) reviewer(ctx, open context.Context) {
+	done := map[string]bool{}
+	for ctx.Err() == nil {
+		left := 0
+		for _, r := range s.resources() {
+			if done[r.ID] || !large(r) {
+				continue
+			}
+			i, err := s.d.Store.Intent(ctx, r.ID)
+			switch {
+			case err != nil || i.Status == payment.Created:
+				left++
+			case i.Status == payment.ManualReview:
+				left++
+				_ = s.d.Temporal.SignalWorkflow(ctx, r.ID, "", workflows.ReviewSignal, // repeated as long as the intent is in review
+					payment.Review{Action: payment.Approve, Actor: "certify", Reason: "known payee"})
+			default:
+				done[r.ID] = true
+			}
+		}
+		if left == 0 && open.Err() != nil {
+			return
+		}
+		pause(ctx, 300*time.Millisecond)
+	}
+}
+
+func large(r payment.Resource) bool {
+	a, err := payment.ParseDecimal(r.Amount, payment.USDC.Decimals)
+	return err == nil && a.Cmp(payment.Units(reviewAbove)) > 0
+}
+
+func (s *site) resources() []payment.Resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accepted[:len(s.accepted):len(s.accepted)]
+}
+
+func (s *site) ids() []string {
+	var ids []string
+	for _, r := range s.resources() {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// awaitEnds waits until every accepted payment is terminal and its workflow
+// closed, at most until the deadline: what has not ended then is counted.
+func (s *site) awaitEnds(deadline time.Time) {
+	ctx, cancel := context.WithDeadline(s.t.Context(), deadline)
+	defer cancel()
+	for _, id := range s.ids() {
+		for !s.ended(ctx, id) {
+			if ctx.Err() != nil {
+				return
+			}
+			pause(ctx, 100*time.Millisecond)
+		}
+	}
+}
+
+func (s *site) ended(ctx context.Context, id string) bool {
+	i, err := s.d.Store.Intent(ctx, id)
+	if err != nil || !i.Status.Terminal() {
+		return false
+	}
+	w, err := s.d.Temporal.DescribeWorkflow(ctx, id, "")
+	return err == nil && w.Status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
