@@ -15,7 +15,7 @@ import (
 // of them paid, half never sent.
 func benchmarked(b *testing.B, nodes int) (c *solana.Chain, watched []chains.Watched) {
 	b.Helper()
-	s := sandbox.StartSolana(b, 10*time.Second)
+	s := sandbox.StartSolana(b, time.Second)
 	w := s.NewWallets(b, 4)
 	cfg := config(s, s.HTTPURL, w.Treasury, w.Lanes)
 	for len(cfg.RPCURLs) < nodes {
