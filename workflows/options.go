@@ -27,7 +27,7 @@ var (
 	// missing heartbeat.
 	waiting = workflow.ActivityOptions{
 		StartToCloseTimeout: 365 * 24 * time.Hour,
-		HeartbeatTimeout:    time.Minute,
+		HeartbeatTimeout:    30 * time.Second,
 		RetryPolicy:         backoff(500*time.Millisecond, 30*time.Second),
 	}
 	// delivering: first attempts at the webhooks of one intent, 15 s each.
