@@ -24,6 +24,7 @@ type (
 // DeliverWebhook makes the first attempt at every delivery of the intent that
 // is due, and returns those that must be tried again later.
 func (s *Steps) DeliverWebhook(ctx context.Context, in Ref) (Deliveries, error) {
+	defer beat(ctx)()
 	return s.Deliverer.DeliverPending(telemetry.WithLogger(ctx, s.Log), in.IntentID)
 }
 

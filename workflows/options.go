@@ -33,6 +33,7 @@ var (
 	// delivering: first attempts at the webhooks of one intent, 15 s each.
 	delivering = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
+		HeartbeatTimeout:    20 * time.Second,
 		RetryPolicy:         backoff(time.Second, time.Minute),
 	}
 	// redelivering: the activity itself names each delay (NextRetryDelay) and

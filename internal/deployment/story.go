@@ -37,9 +37,10 @@ func (d *Deployment) Contradictions(t sandbox.T, ids []string) []string {
 	return found
 }
 
-// storyTimeout bounds each wait for a part of a story that comes a moment after
-// the state changed.
-const storyTimeout = 20 * time.Second
+// storyTimeout bounds each wait for a part of a story that comes after the state
+// changed: a moment, or, if the worker was killed while it delivered, as long as
+// it takes another one to notice.
+const storyTimeout = 90 * time.Second
 
 type story struct {
 	d     *Deployment
