@@ -32,6 +32,7 @@ func (s *Steps) DeliverWebhook(ctx context.Context, in Ref) (Deliveries, error) 
 // on it fails with the delay until the next one, which makes Temporal's retry
 // policy the retry queue.
 func (s *Steps) RetryWebhook(ctx context.Context, ref DeliveryRef) (DeliveryResult, error) {
+	defer beat(ctx)()
 	r, err := s.Deliverer.DeliverOne(telemetry.WithLogger(ctx, s.Log), ref.EventID, ref.EndpointID)
 	if errors.Is(err, store.ErrNotFound) {
 		return r, temporal.NewNonRetryableApplicationError("no such delivery", "NotFound", err)

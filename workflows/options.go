@@ -40,6 +40,7 @@ var (
 	// ends when the schedule does.
 	redelivering = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
+		HeartbeatTimeout:    20 * time.Second,
 		RetryPolicy:         backoff(5*time.Second, 24*time.Hour),
 	}
 )

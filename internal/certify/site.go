@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/webhooks/receiver"
 	"github.com/settlehq/settle/workflows"
 )
 
@@ -160,13 +162,23 @@ func (s *site) awaitEnds(deadline time.Time) {
 	ctx, cancel := context.WithDeadline(s.t.Context(), deadline)
 	defer cancel()
 	for _, id := range s.ids() {
-		for !s.ended(ctx, id) {
+		for !s.ended(ctx, id) || !s.told(id) {
 			if ctx.Err() != nil {
 				return
 			}
 			pause(ctx, 100*time.Millisecond)
 		}
 	}
+}
+
+// told reports whether the merchant has every event of the payment. One that was
+// refused, or that a killed worker was about to deliver again, comes later than
+// the payment's end.
+func (s *site) told(id string) bool {
+	arrived := s.d.Receiver.Deliveries(id)
+	return !slices.ContainsFunc(s.d.Events(s.t, id), func(e payment.Event) bool {
+		return !slices.ContainsFunc(arrived, func(d receiver.Delivery) bool { return d.ID == e.ID })
+	})
 }
 
 func (s *site) ended(ctx context.Context, id string) bool {
