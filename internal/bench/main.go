@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	payments := flag.Int("payments", 1200, "payments per round")
+	payments := flag.Int("payments", 1500, "payments per round; fewer measure the wait for finality, not saturation")
 	empties := flag.Int("empties", 3000, "empty workflows per round")
 	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
 	flag.Parse()
