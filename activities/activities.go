@@ -35,7 +35,7 @@ type Ref struct {
 }
 
 // State is what a step leaves behind: enough for the workflow to go on. No
-// field is omitted when empty: a workflow decodes it over an earlier one.
+// field is omitted when empty, so that a stored result says all of it.
 type State struct {
 	Status       payment.Status       `json:"status"`
 	Substatus    payment.Substatus    `json:"substatus"`

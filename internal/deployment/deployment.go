@@ -263,7 +263,10 @@ func (d *Deployment) awaitReady() {
 				d.t.Fatalf("deployment: %s", err)
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		if d.t.Context().Err() != nil {
+			break
+		}
+		pause(d.t.Context(), 50*time.Millisecond)
 	}
 	d.t.Fatalf("deployment: not ready: %s", last)
 }
