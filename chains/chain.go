@@ -65,6 +65,55 @@ type Chain interface {
 	LaneStart(ctx context.Context, lane string) (uint64, error)
 }
 
+// Laner is a Chain whose lanes have account nonces (Info.LaneNonces): every
+// nonce that was given out must be used by some transaction, in order.
+type Laner interface {
+	Chain
+
+	// LaneHeads reads how far the chain has come with each lane. The final
+	// nonces are those that two nodes agree on where two are configured; the
+	// error wraps ErrUnknown.
+	LaneHeads(ctx context.Context, lanes []string) ([]LaneHead, error)
+
+	// Results tells what finalized blocks hold of the transactions, one result
+	// per element, in order. Not finalized includes not found: it proves nothing.
+	Results(ctx context.Context, txs []StoredTx) ([]TxResult, error)
+
+	// Fill signs a transfer of nothing from the lane to itself under the lane's
+	// nonce, outbidding every one of replaces. It may cost more than a payment's
+	// cap allows, up to a cap of its own, so that a lane can always be freed.
+	Fill(ctx context.Context, lane Lane, replaces []StoredTx) (SignedTx, error)
+
+	// Fence signs the transaction that makes a live slot die early. For an
+	// authorization that is its cancellation, under a fresh nonce of the lane;
+	// for an account nonce it is Fill of that nonce, and lane is the slot's.
+	// The slot is dead when Scan says so, and not before.
+	Fence(ctx context.Context, slot Slot, lane Lane, replaces []StoredTx) (SignedTx, error)
+
+	// Consumer finds the transaction that used a lane's nonce, which is below
+	// the lane's finalized one. ErrUnknown if the nodes do not have the history.
+	Consumer(ctx context.Context, lane Lane) (hash string, err error)
+}
+
+// LaneHead is how far a chain has come with a lane.
+type LaneHead struct {
+	Lane   string
+	Latest uint64         // the next nonce by the newest block; never pending
+	Final  uint64         // the next nonce by the finalized block: all below are used for good
+	Native payment.Amount // at the newest block, native base units
+}
+
+// TxResult is what a finalized block says of a transaction of ours.
+type TxResult struct {
+	Final       bool // in a finalized canonical block; everything else is set only then
+	Succeeded   bool
+	Reason      string // of a failure: the chain's words
+	BlockHash   string
+	BlockHeight uint64
+	BlockTime   time.Time
+	Fee         payment.Amount // native base units
+}
+
 // Info describes a chain. It never changes after Open.
 type Info struct {
 	Name           payment.Chain
@@ -109,8 +158,10 @@ type Order struct {
 	To       string
 	Amount   payment.Amount // token base units
 	Lane     Lane
-	Reuse    *Slot         // a live slot whose authorization is submitted again (EIP-3009 only)
-	ValidFor time.Duration // how long the slot may stay payable, where the chain lets us choose
+	Reuse    *Slot          // a live slot that gets a further transaction, with the same terms; the chain lets at most one of them pay
+	Replaces []StoredTx     // transactions under the same lane nonce that this one must outbid; needs Reuse and their Lane
+	MaxFee   payment.Amount // the most the transaction may cost, native base units; 0: the chain's own cap only
+	ValidFor time.Duration  // how long the slot may stay payable, where the chain lets us choose
 	Now      time.Time
 }
 
@@ -146,6 +197,8 @@ type SignedTx struct {
 	FeeCap   payment.Amount // wei per gas, or micro-lamports per compute unit
 	TipCap   payment.Amount // wei per gas
 	MaxFee   payment.Amount // the most it can cost, native base units
+
+	FeeCapped bool // a cap keeps it below what the market asks for now
 }
 
 // Signed is what Sign returns.

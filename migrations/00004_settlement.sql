@@ -11,15 +11,18 @@ CREATE TABLE wallets (
 
 -- A lane pays gas and, where the chain has account nonces, owns a nonce
 -- sequence. next_nonce moves only in the transaction that stores the signed
--- bytes, and only under the lane's current lease.
+-- bytes, with the row locked. Whoever replaces transactions that are under way
+-- holds the lane's lease.
 CREATE TABLE lanes (
   chain         text NOT NULL,
   address       text NOT NULL,
   next_nonce    bigint NOT NULL CHECK (next_nonce >= 0),
   max_in_flight int NOT NULL DEFAULT 16 CHECK (max_in_flight > 0),
   state         text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'paused', 'frozen')),
-  lease_owner   text NOT NULL DEFAULT '',
-  lease_epoch   bigint NOT NULL DEFAULT 0,
+  reason        text NOT NULL DEFAULT '',      -- why it is paused or frozen, for people
+  lease_owner   text NOT NULL DEFAULT '',      -- who may bump, cancel and fill
+  lease_epoch   bigint NOT NULL DEFAULT 0,     -- grows with every change of owner; writes under an older one fail
+  lease_until   timestamptz NOT NULL DEFAULT '-infinity',
   updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (chain, address)
 ) WITH (fillfactor = 50);
@@ -86,6 +89,7 @@ CREATE TABLE slots (
   expires_height bigint,
   "authorization" jsonb,
   state          text NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'paid', 'dead')),
+  fence          text NOT NULL DEFAULT '' CHECK (fence IN ('', 'cancel', 'reject', 'reroute', 'fail')), -- make it die, and what then
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   closed_at      timestamptz,
   UNIQUE (chain, authority, nonce)
@@ -107,6 +111,7 @@ CREATE TABLE transactions (
   fee_cap        numeric(78,0) NOT NULL,
   tip_cap        numeric(78,0) NOT NULL,
   max_fee        numeric(78,0) NOT NULL,
+  purpose        text NOT NULL DEFAULT 'payment' CHECK (purpose IN ('payment', 'cancel', 'gapfill')),
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   send_intent_at timestamptz,                 -- committed before the first byte leaves; NULL: never left us
   last_sent_at   timestamptz,
@@ -202,8 +207,14 @@ BEGIN
   IF TG_OP = 'DELETE' THEN
     RAISE EXCEPTION 'slot % may not be deleted', OLD.id USING ERRCODE = '23001';
   END IF;
-  IF (to_jsonb(NEW) - 'state' - 'closed_at') IS DISTINCT FROM (to_jsonb(OLD) - 'state' - 'closed_at') THEN
-    RAISE EXCEPTION 'slot %: only its state may change', OLD.id USING ERRCODE = '23001';
+  IF (to_jsonb(NEW) - 'state' - 'closed_at' - 'fence') IS DISTINCT FROM (to_jsonb(OLD) - 'state' - 'closed_at' - 'fence') THEN
+    RAISE EXCEPTION 'slot %: only its state and its fence may change', OLD.id USING ERRCODE = '23001';
+  END IF;
+  IF OLD.state = 'live' AND NEW.state = 'live' THEN
+    IF NEW.fence = '' AND OLD.fence <> '' THEN
+      RAISE EXCEPTION 'slot %: a fence may not be lifted', OLD.id USING ERRCODE = '23001';
+    END IF;
+    RETURN NEW;
   END IF;
   IF OLD.state <> 'live' OR NOT EXISTS (SELECT 1 FROM outcomes WHERE slot_id = OLD.id AND result = NEW.state) THEN
     RAISE EXCEPTION 'slot %: % may not become % without that outcome', OLD.id, OLD.state, NEW.state USING ERRCODE = '23514';

@@ -61,6 +61,10 @@ const (
 	AwaitingBlock    Substatus = "awaiting_inclusion"
 	AwaitingFinality Substatus = "awaiting_finality"
 	Reorged          Substatus = "reorged"      // was in a block that is no longer canonical
+	FeeBumped        Substatus = "fee_bumped"   // sent again at a higher price, under the same nonce
+	FeeCapped        Substatus = "fee_capped"   // the market asks for more than a cap allows; goes on when it falls
+	AwaitingGas      Substatus = "awaiting_gas" // the lane's account cannot pay the fee; goes on when it is topped up
+	Fencing          Substatus = "fencing"      // the slot is being made to die, so that the payment can end or go another way
 	RPCDegraded      Substatus = "rpc_degraded" // the chain's nodes do not answer
 )
 

@@ -358,7 +358,7 @@ func (q *Queries) ListIntentOutcomes(ctx context.Context, intentID string) ([]Ou
 }
 
 const listIntentSlots = `-- name: ListIntentSlots :many
-SELECT id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization", state, created_at, closed_at FROM slots WHERE intent_id = $1 ORDER BY created_at, id
+SELECT id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization", state, fence, created_at, closed_at FROM slots WHERE intent_id = $1 ORDER BY created_at, id
 `
 
 func (q *Queries) ListIntentSlots(ctx context.Context, intentID string) ([]Slot, error) {
@@ -383,6 +383,7 @@ func (q *Queries) ListIntentSlots(ctx context.Context, intentID string) ([]Slot,
 			&i.ExpiresHeight,
 			&i.Authorization,
 			&i.State,
+			&i.Fence,
 			&i.CreatedAt,
 			&i.ClosedAt,
 		); err != nil {

@@ -52,8 +52,10 @@ type Lane struct {
 	NextNonce   int64
 	MaxInFlight int32
 	State       string
+	Reason      string
 	LeaseOwner  string
 	LeaseEpoch  int64
+	LeaseUntil  time.Time
 	UpdatedAt   time.Time
 }
 
@@ -126,6 +128,7 @@ type Slot struct {
 	ExpiresHeight *int64
 	Authorization json.RawMessage
 	State         string
+	Fence         string
 	CreatedAt     time.Time
 	ClosedAt      *time.Time
 }
@@ -141,6 +144,7 @@ type Transaction struct {
 	FeeCap       payment.Amount
 	TipCap       payment.Amount
 	MaxFee       payment.Amount
+	Purpose      string
 	CreatedAt    time.Time
 	SendIntentAt *time.Time
 	LastSentAt   *time.Time

@@ -279,7 +279,7 @@ func (q *Queries) LinkTransaction(ctx context.Context, arg LinkTransactionParams
 }
 
 const liveSlot = `-- name: LiveSlot :many
-SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.created_at, s.closed_at, t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
+SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
 FROM slots s
 JOIN transaction_attempts ta ON ta.slot_id = s.id
 JOIN transactions t ON t.id = ta.transaction_id
@@ -323,6 +323,7 @@ func (q *Queries) LiveSlot(ctx context.Context, intentID string) ([]LiveSlotRow,
 			&i.Slot.ExpiresHeight,
 			&i.Slot.Authorization,
 			&i.Slot.State,
+			&i.Slot.Fence,
 			&i.Slot.CreatedAt,
 			&i.Slot.ClosedAt,
 			&i.TxID,
@@ -432,7 +433,7 @@ func (q *Queries) PickLane(ctx context.Context, arg PickLaneParams) (string, err
 }
 
 const slotTransactions = `-- name: SlotTransactions :many
-SELECT t.id, t.chain, t.hash, t.raw, t.sender, t.nonce, t.gas_limit, t.fee_cap, t.tip_cap, t.max_fee, t.created_at, t.send_intent_at, t.last_sent_at FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
+SELECT t.id, t.chain, t.hash, t.raw, t.sender, t.nonce, t.gas_limit, t.fee_cap, t.tip_cap, t.max_fee, t.purpose, t.created_at, t.send_intent_at, t.last_sent_at FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
 WHERE ta.slot_id = $1
 ORDER BY t.created_at, t.id
 `
@@ -458,6 +459,7 @@ func (q *Queries) SlotTransactions(ctx context.Context, slotID string) ([]Transa
 			&i.FeeCap,
 			&i.TipCap,
 			&i.MaxFee,
+			&i.Purpose,
 			&i.CreatedAt,
 			&i.SendIntentAt,
 			&i.LastSentAt,

@@ -64,7 +64,7 @@ func (q *Queries) InsertWallet(ctx context.Context, arg InsertWalletParams) erro
 }
 
 const lockLane = `-- name: LockLane :one
-SELECT chain, address, next_nonce, max_in_flight, state, lease_owner, lease_epoch, updated_at FROM lanes WHERE chain = $1 AND address = $2 FOR NO KEY UPDATE
+SELECT chain, address, next_nonce, max_in_flight, state, reason, lease_owner, lease_epoch, lease_until, updated_at FROM lanes WHERE chain = $1 AND address = $2 FOR NO KEY UPDATE
 `
 
 type LockLaneParams struct {
@@ -81,8 +81,10 @@ func (q *Queries) LockLane(ctx context.Context, arg LockLaneParams) (Lane, error
 		&i.NextNonce,
 		&i.MaxInFlight,
 		&i.State,
+		&i.Reason,
 		&i.LeaseOwner,
 		&i.LeaseEpoch,
+		&i.LeaseUntil,
 		&i.UpdatedAt,
 	)
 	return i, err
