@@ -43,20 +43,20 @@ func TestDecide(t *testing.T) {
 		{"canceled", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l) }, chains.Dead},
 		{"canceled, not final", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l); s.heads.final.Number = 9 }, chains.Unseen},
 		{"canceled on a branch", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l); s.blocks[10].Hash[0]++ }, chains.Unseen},
-		{"reverted", func(_ *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer} }, chains.Reverted},
-		{"reverted, another not seen", func(_ *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer, nil} }, chains.Unseen},
-		{"reverted, not final", func(s *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer}; s.heads.final.Number = 9 }, chains.Unseen},
-		{"reverted on a branch", func(s *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer}; s.blocks[10].Hash[0]++ }, chains.Unseen},
+		{"reverted", func(_ *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}} }, chains.Reverted},
+		{"reverted, another not seen", func(_ *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}, {}} }, chains.Unseen},
+		{"reverted, not final", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.heads.final.Number = 9 }, chains.Unseen},
+		{"reverted on a branch", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.blocks[10].Hash[0]++ }, chains.Unseen},
 		{"nothing known", func(_ *scan, l *look) { l.used, l.payer = nil, nil }, chains.Unseen},
 		{"plain transfer paid", plain, chains.Paid},
 		{"plain transfer twice in one transaction", func(s *scan, l *look) {
 			plain(s, l)
-			l.receipts[0].Logs = append(l.receipts[0].Logs, l.receipts[0].Logs[1])
+			l.txs[0].receipt.Logs = append(l.txs[0].receipt.Logs, l.txs[0].receipt.Logs[1])
 		}, chains.Unseen},
-		{"plain transfer reverted", func(s *scan, l *look) { plain(s, l); l.receipts[0].Status = 0; l.receipts[0].Logs = nil }, chains.Reverted},
+		{"plain transfer reverted", func(s *scan, l *look) { plain(s, l); l.txs[0].receipt.Status = 0; l.txs[0].receipt.Logs = nil }, chains.Reverted},
 		{"plain transfer reverted, not final", func(s *scan, l *look) {
 			plain(s, l)
-			l.receipts[0].Status, l.receipts[0].Logs, s.heads.final.Number = 0, nil, 9
+			l.txs[0].receipt.Status, l.txs[0].receipt.Logs, s.heads.final.Number = 0, nil, 9
 		}, chains.Unseen},
 	} {
 		s, l := paidScan(valid)
@@ -78,7 +78,7 @@ func revert(l *look) { l.used, l.payer.Status, l.payer.Logs = nil, 0, nil }
 
 func plain(_ *scan, l *look) {
 	l.slot.Kind, l.slot.Nonce = chains.SlotEVMNonce, "5"
-	l.receipts, l.used = []*receipt{l.payer}, nil
+	l.txs, l.used = []*attempt{{receipt: l.payer}}, nil
 }
 
 // paidScan is a scan that read everything of a payment in block 10, which is
