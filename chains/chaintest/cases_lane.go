@@ -307,3 +307,36 @@ func consumer(b laneBench) {
 		b.Errorf("learned %+v from nobody, %v", got, err)
 	}
 }
+
+// laneKnown reports whether a chain with lane nonces has the final result of
+// the payment that was made on lane 0, and its nonce as finally used. It may
+// know less, but nothing else. The payment on lane 1 was never sent.
+func (b *bench) laneKnown(paid, never chains.Watched) bool {
+	b.Helper()
+	laner, ok := b.chain.(chains.Laner)
+	if !ok {
+		return true
+	}
+	results, err := laner.Results(b.Context(), []chains.StoredTx{paid.Txs[0], never.Txs[0]})
+	if b.unlearned(err) {
+		return false
+	}
+	heads, err := laner.LaneHeads(b.Context(), b.wallets.Lanes)
+	if b.unlearned(err) {
+		return false
+	}
+	used := b.nonces[b.wallets.Lanes[0]]
+	if results[1].Final || results[0].Final && !results[0].Succeeded || heads[0].Final > used || heads[1].Final > 0 {
+		b.Fatalf("results %+v, heads %+v", results, heads)
+	}
+	return results[0].Final && heads[0].Final == used
+}
+
+// unlearned reports whether an error says that nothing was learned.
+func (b *bench) unlearned(err error) bool {
+	b.Helper()
+	if err != nil && !errors.Is(err, chains.ErrUnknown) && !errors.Is(err, chains.ErrFrozen) {
+		b.Fatal(err)
+	}
+	return err != nil
+}

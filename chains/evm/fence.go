@@ -40,8 +40,9 @@ func (c *Chain) Fence(ctx context.Context, slot chains.Slot, lane chains.Lane, r
 			return chains.SignedTx{}, fmt.Errorf("nonce %s of %s is fenced under itself only", slot.Nonce, slot.Authority)
 		}
 		return c.Fill(ctx, lane, replaces)
+	default:
+		return chains.SignedTx{}, fmt.Errorf("a slot of kind %q cannot be fenced here", slot.Kind)
 	}
-	return chains.SignedTx{}, fmt.Errorf("a slot of kind %q cannot be fenced here", slot.Kind)
 }
 
 // cancelAuthorization submits the treasury's cancellation over the lane. It

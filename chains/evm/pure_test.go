@@ -166,11 +166,11 @@ func TestLowS(t *testing.T) {
 
 func TestConfigFaultsAreAllNamed(t *testing.T) {
 	t.Parallel()
-	err := Config{RPCURLs: []string{"ftp://key@node"}, Token: "0x12", Treasury: usdc.Hex(), Lanes: []string{usdc.Hex(), usdc.Hex()}, Method: "cash", GasLimit: 1}.Validate()
+	err := Config{RPCURLs: []string{"ftp://key@node"}, Token: "0x12", Treasury: usdc.Hex(), Lanes: []string{usdc.Hex(), usdc.Hex()}, Method: "cash", GasLimit: 1, CancelGasLimit: 2, MaxCancelFeeGwei: 299}.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"name is missing", "chain_id is missing", "rpc_urls[0]", "token \"0x12\"", "listed twice", "method \"cash\"", "gas_limit is 1"} {
+	for _, want := range []string{"name is missing", "chain_id is missing", "rpc_urls[0]", "token \"0x12\"", "listed twice", "method \"cash\"", "gas_limit is 1", "cancel_gas_limit is 2", "max_cancel_fee_gwei 299 is below max_fee_gwei 300"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("does not say %q:\n%v", want, err)
 		}
