@@ -32,6 +32,7 @@ type Config struct {
 	Method       string        `json:"method,omitempty"`         // default "eip3009"
 	Multicall3   string        `json:"multicall3,omitempty"`     // for Balances; default: one call per figure
 	Finality     Finality      `json:"finality,omitzero"`        // default the tag "finalized"
+	PaidEarlier  []Earlier     `json:"paid_earlier,omitempty"`   // smaller payments that count as paid before finality; default none
 	NativeAsset  string        `json:"native_asset,omitempty"`   // default "ETH"; 18 decimals
 	ExplorerTx   string        `json:"explorer_tx_url,omitzero"` // with %s for the hash
 
@@ -61,12 +62,28 @@ type Finality struct {
 	Depth uint64 `json:"depth,omitempty"`
 }
 
+// Earlier lets payments of less than an amount count as paid with so many
+// blocks on top, final or not. A deeper reorganisation can then undo what was
+// called paid: it is for amounts whose loss is cheaper than the wait. Nothing
+// else rests on it: no payment is called dead or reverted before finality.
+type Earlier struct {
+	Below  string `json:"below"`  // units of the token, e.g. "100.00"
+	Blocks uint64 `json:"blocks"` // on top of the payment's own; 1 or more
+}
+
+// earlier is an Earlier in base units.
+type earlier struct {
+	below  payment.Amount
+	blocks uint64
+}
+
 // settings is a Config that was checked, with defaults filled in.
 type settings struct {
 	Config
 	token, treasury, multicall3  common.Address
 	lanes                        []common.Address
-	maxFee, maxCancelFee, minTip *big.Int // wei per gas
+	maxFee, maxCancelFee, minTip *big.Int  // wei per gas
+	paidEarlier                  []earlier // by ascending amount
 	maxAge, poll                 time.Duration
 }
 
@@ -138,6 +155,19 @@ func (c Config) check() (settings, error) {
 	if t := c.Finality.Tag; t != "" && t != "finalized" && t != "safe" {
 		fault("finality tag %q is unknown: use \"finalized\" or \"safe\"", t)
 	}
+	for i, e := range c.PaidEarlier {
+		below, err := payment.ParseDecimal(e.Below, payment.USDC.Decimals)
+		switch {
+		case err != nil:
+			fault("paid_earlier[%d].below %q: %v", i, e.Below, err)
+		case e.Blocks == 0:
+			fault("paid_earlier[%d].blocks is 0: use 1 or more", i)
+		case len(s.paidEarlier) > 0 && below.Cmp(s.paidEarlier[len(s.paidEarlier)-1].below) <= 0:
+			fault("paid_earlier[%d].below %q is not above the one before", i, e.Below)
+		default:
+			s.paidEarlier = append(s.paidEarlier, earlier{below, e.Blocks})
+		}
+	}
 	for _, ms := range []struct {
 		field string
 		value int64
@@ -170,6 +200,17 @@ func (c Config) check() (settings, error) {
 		fault("min_tip_wei %d is above max_fee_gwei %d", c.MinTipWei, c.MaxFeeGwei)
 	}
 	return s, errors.Join(faults...)
+}
+
+// early is how many blocks on top make a payment of the amount paid; ok is
+// false if it must be final.
+func (s settings) early(amount payment.Amount) (blocks uint64, ok bool) {
+	for _, e := range s.paidEarlier {
+		if amount.Cmp(e.below) < 0 {
+			return e.blocks, true
+		}
+	}
+	return 0, false
 }
 
 func (c *Config) setDefaults() {
