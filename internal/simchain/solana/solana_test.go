@@ -563,6 +563,13 @@ func TestChainTimeGoesWithSlots(t *testing.T) {
 	}
 }
 
+// BenchmarkOpen begins a chain, and opens and closes the real client on it.
+func BenchmarkOpen(b *testing.B) {
+	for b.Loop() {
+		setup(b).node.Close()
+	}
+}
+
 // BenchmarkAdvance closes 200 slots.
 func BenchmarkAdvance(b *testing.B) {
 	net := simulated.New(simulated.Genesis{})
