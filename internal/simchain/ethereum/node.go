@@ -197,6 +197,7 @@ func (n *Node) call(c simchain.Call) (any, error) {
 		Gas   *hexutil.Uint64 `json:"gas"`
 		Value *hexutil.Big    `json:"value"`
 		Data  hexutil.Bytes   `json:"data"`
+		Input hexutil.Bytes   `json:"input"` // in place of data
 	}{Value: new(hexutil.Big)}
 	if err := c.Param(0, &msg); err != nil {
 		return nil, err
@@ -209,7 +210,7 @@ func (n *Node) call(c simchain.Call) (any, error) {
 	if msg.Gas != nil {
 		limit = uint64(*msg.Gas)
 	}
-	out, err := n.chain.run(b.state.clone(), msg.From, msg.To, msg.Value.ToInt(), msg.Data, b.time, limit)
+	out, err := n.chain.run(b.state.clone(), msg.From, msg.To, msg.Value.ToInt(), append(msg.Data, msg.Input...), b.time, limit)
 	var words revert
 	if errors.As(err, &words) {
 		return nil, &simchain.Error{Code: codeRevert, Message: err.Error(), Data: hexutil.Bytes(revertData(words))}
