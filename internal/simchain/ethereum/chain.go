@@ -313,3 +313,11 @@ func (c *Chain) Mined(hash common.Hash) (number uint64, succeeded, ok bool) {
 	}
 	return at.block.number, at.block.txs[at.index].failed == nil, true
 }
+
+// Waiting reports whether builders have a transaction that is in no block.
+func (c *Chain) Waiting(hash common.Hash) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.builders.find(hash)
+	return ok
+}

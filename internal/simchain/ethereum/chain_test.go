@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"runtime"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func setup(tb testing.TB, nodes int, change func(*ethereum.Genesis)) *bundle {
 	}
 	b.chain = ethereum.New(g)
 	cfg := evm.Config{
-		Name: "ethereum", ChainID: 1, Token: b.chain.Token().Hex(), Treasury: b.treasury.Hex(), Lanes: []string{b.lane.Hex()}, PollIntervalMS: 1,
+		Name: "ethereum", ChainID: 1, Token: b.chain.Token().Hex(), Treasury: b.treasury.Hex(), Lanes: []string{b.lane.Hex()}, PollIntervalMS: 100, RPCRestMS: 1,
 	}
 	for range nodes {
 		n := b.chain.Node()
@@ -481,7 +482,7 @@ func TestNodesGoWrong(t *testing.T) {
 			s := b.sign(o)
 			b.send(s)
 			b.await(common.HexToHash(s.Tx.Hash))
-			b.chain.Mine(2)
+			b.chain.Mine(3)
 			_ = b.settle.Refresh(b.Context())
 			if got := b.scan(o, s); got.Kind != chains.Paid {
 				t.Errorf("seen as %s (%s)", got.Kind, got.Reason)
@@ -490,20 +491,17 @@ func TestNodesGoWrong(t *testing.T) {
 	}
 }
 
-// await mines until a transaction is in a block: Send is content with one
-// node's yes, and the others may get the bytes a moment later.
+// await waits until builders have a transaction: Send is content with one
+// node's yes, and others may get the bytes a moment later.
 func (b *bundle) await(hash common.Hash) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 	defer cancel()
-	for {
-		b.chain.Mine(1)
-		if _, _, mined := b.chain.Mined(hash); mined {
-			return
-		}
+	for !b.chain.Waiting(hash) {
 		if ctx.Err() != nil {
-			b.Fatal("the transaction is in no block")
+			b.Fatal("no builder has the transaction")
 		}
+		runtime.Gosched()
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
 
 	"github.com/settlehq/settle/internal/simchain"
 )
@@ -157,6 +159,7 @@ func (n *Node) getTransaction(c simchain.Call) (any, error) {
 	if ok {
 		return at.block.txs[at.index].rpc(at.block, at.index), nil
 	}
+	n.pool.forget(n.head().state)
 	if tx, waits := n.pool.find(hash); waits {
 		return tx.rpc(nil, 0), nil
 	}
@@ -228,11 +231,24 @@ func (n *Node) send(c simchain.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if ether := fee(tx); ether > mostFee {
+		return nil, fmt.Errorf("tx fee (%.2f ether) exceeds the configured cap (%.2f ether)", ether, mostFee)
+	}
 	if err := n.pool.add(tx, n.head().state, n.chain.full); err != nil {
 		return nil, err
 	}
 	_ = n.chain.builders.add(tx, n.chain.head().state, n.chain.full) // builders that have a better one keep it
 	return tx.Hash(), nil
+}
+
+// mostFee is the ether that a transaction handed to a node may cost.
+const mostFee = 1.0
+
+// fee is what a transaction may cost in gas, in ether.
+func fee(tx pooled) float64 {
+	wei := new(big.Float).SetInt(new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas())))
+	ether, _ := wei.Quo(wei, big.NewFloat(params.Ether)).Float64()
+	return ether
 }
 
 // filter is the parameter of eth_getLogs.
@@ -294,8 +310,8 @@ func (f filter) matches(l *types.Log) bool {
 	if f.Address != nil && *f.Address != l.Address || len(f.Topics) > len(l.Topics) {
 		return false
 	}
-	for i, any := range f.Topics {
-		if len(any) > 0 && !slices.Contains(any, l.Topics[i]) {
+	for i, wanted := range f.Topics {
+		if len(wanted) > 0 && !slices.Contains(wanted, l.Topics[i]) {
 			return false
 		}
 	}

@@ -27,7 +27,6 @@ const (
 	mostGas   = 16_777_216 // of one transaction (EIP-7825)
 	leastTip  = 1          // wei per gas
 	priceBump = 10         // percent
-	feeCap    = 1e18       // wei that a transaction sent over RPC may cost
 )
 
 // decode reads the bytes of a transaction and recovers its sender.
@@ -71,8 +70,6 @@ func valid(tx pooled) error {
 	switch need := intrinsic(tx.Data()); {
 	case tx.To() == nil:
 		return errors.New("contract creation is not simulated")
-	case new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas())).Cmp(big.NewInt(feeCap)) > 0:
-		return errors.New("tx fee exceeds the configured cap (1.00 ether)")
 	case tx.Gas() > mostGas:
 		return fmt.Errorf("transaction gas limit too high (cap: %d, tx: %d)", mostGas, tx.Gas())
 	case tx.GasFeeCapIntCmp(tx.GasTipCap()) < 0:
