@@ -3,9 +3,11 @@ package evm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -21,20 +23,21 @@ const (
 
 // Config of one network. Fields marked with a default may be left out.
 type Config struct {
-	Name         payment.Chain `json:"name"`                     // e.g. "ethereum"
-	ChainID      uint64        `json:"chain_id"`                 // EIP-155
-	RPCURLs      []string      `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the best, and with two or more, two must agree on what is final
-	Token        string        `json:"token"`                    // contract of the payout token
-	TokenName    string        `json:"token_name,omitempty"`     // EIP-712 domain; default: the contract's name()
-	TokenVersion string        `json:"token_version,omitempty"`  // EIP-712 domain; default: the contract's version()
-	Treasury     string        `json:"treasury"`                 // holds the money; with "transfer" it is one of the lanes
-	Lanes        []string      `json:"lanes"`                    // accounts that submit and pay gas
-	Method       string        `json:"method,omitempty"`         // default "eip3009"
-	Multicall3   string        `json:"multicall3,omitempty"`     // for Balances; default: one call per figure
-	Finality     Finality      `json:"finality,omitzero"`        // default the tag "finalized"
-	PaidEarlier  []Earlier     `json:"paid_earlier,omitempty"`   // smaller payments that count as paid before finality; default none
-	NativeAsset  string        `json:"native_asset,omitempty"`   // default "ETH"; 18 decimals
-	ExplorerTx   string        `json:"explorer_tx_url,omitzero"` // with %s for the hash
+	Name         payment.Chain      `json:"name"`                     // e.g. "ethereum"
+	ChainID      uint64             `json:"chain_id"`                 // EIP-155
+	RPCURLs      []string           `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the best, and with two or more, two must agree on what is final
+	Token        string             `json:"token"`                    // contract of the payout token
+	TokenName    string             `json:"token_name,omitempty"`     // EIP-712 domain; default: the contract's name()
+	TokenVersion string             `json:"token_version,omitempty"`  // EIP-712 domain; default: the contract's version()
+	Treasury     string             `json:"treasury"`                 // holds the money; with "transfer" it is one of the lanes
+	Lanes        []string           `json:"lanes"`                    // accounts that submit and pay gas
+	Method       string             `json:"method,omitempty"`         // default "eip3009"
+	Multicall3   string             `json:"multicall3,omitempty"`     // for Balances; default: one call per figure
+	Finality     Finality           `json:"finality,omitzero"`        // default the tag "finalized"
+	ErrorClasses map[Class][]string `json:"error_classes,omitempty"`  // what nodes of this chain say that the error table does not know: parts of messages, by class
+	PaidEarlier  []Earlier          `json:"paid_earlier,omitempty"`   // smaller payments that count as paid before finality; default none
+	NativeAsset  string             `json:"native_asset,omitempty"`   // default "ETH"; 18 decimals
+	ExplorerTx   string             `json:"explorer_tx_url,omitzero"` // with %s for the hash
 
 	PollIntervalMS     int64 `json:"poll_interval_ms,omitempty"`      // default 4000
 	ResendAfterMS      int64 `json:"resend_after_ms,omitempty"`       // default 30000
@@ -85,6 +88,7 @@ type settings struct {
 	lanes                        []common.Address
 	maxFee, maxCancelFee, minTip *big.Int  // wei per gas
 	paidEarlier                  []earlier // by ascending amount
+	errorLines                   []line    // of ErrorClasses
 	maxAge, poll                 time.Duration
 }
 
@@ -155,6 +159,19 @@ func (c Config) check() (settings, error) {
 	}
 	if t := c.Finality.Tag; t != "" && t != "finalized" && t != "safe" {
 		fault("finality tag %q is unknown: use \"finalized\" or \"safe\"", t)
+	}
+	for _, class := range slices.Sorted(maps.Keys(c.ErrorClasses)) {
+		l := line{class: class}
+		for _, text := range c.ErrorClasses[class] {
+			if text == "" {
+				fault("error_classes[%q] has an empty text, which every message contains", class)
+			}
+			l.any = append(l.any, strings.ToLower(text))
+		}
+		if !slices.Contains(Classes(), class) {
+			fault("error_classes[%q] is no class: use %v", class, Classes())
+		}
+		s.errorLines = append(s.errorLines, l)
 	}
 	for i, e := range c.PaidEarlier {
 		below, err := payment.ParseDecimal(e.Below, payment.USDC.Decimals)
