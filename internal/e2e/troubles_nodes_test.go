@@ -6,6 +6,7 @@ import (
 
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/internal/faultproxy"
+	"github.com/settlehq/settle/payment"
 )
 
 // TestTroublesWithNodes pays over three nodes of each chain while the way to them
@@ -19,6 +20,7 @@ func TestTroublesWithNodes(t *testing.T) {
 	for liar, lie := range []faultproxy.Kind{faultproxy.Forgetful, faultproxy.FalseFailure} {
 		t.Run("LyingNode/"+string(lie), func(t *testing.T) { n.lied(t, liar, lie) })
 	}
+	t.Run("LyingNode/while another is gone", n.outnumbered)
 }
 
 type behindNodes struct{ *troubled }
@@ -84,5 +86,37 @@ func (n *behindNodes) lied(t *testing.T, liar int, lie faultproxy.Kind) {
 		for _, p := range proxies {
 			p.Clear()
 		}
+	}
+}
+
+// Of three nodes one is gone and one says that every transaction has failed. One
+// node's word is not enough, so the payments wait, and nothing else is signed.
+func (n *behindNodes) outnumbered(t *testing.T) {
+	const honest, liar, gone = 0, 1, 2
+	for _, proxies := range n.chains() {
+		proxies[honest].Add(faultproxy.Fault{Kind: faultproxy.Slow, Delay: 40 * time.Millisecond})
+		proxies[liar].Add(faultproxy.Fault{Kind: faultproxy.FalseFailure})
+		proxies[gone].Add(faultproxy.Fault{Kind: faultproxy.BadGateway})
+	}
+	ids := n.both(t)
+	n.Await(t, within, ids, payment.Submitted, payment.Confirming)
+	for chain, proxies := range n.chains() {
+		lies := func() int { return proxies[liar].Struck()[faultproxy.FalseFailure] }
+		since := lies()
+		eventually(t, func() bool { return lies() > since+20 }, "nobody asks the node of %s that lies", chain)
+	}
+	for _, r := range n.Await(t, within, ids, payment.Submitted, payment.Confirming, payment.ManualReview, payment.Settled) {
+		if r.Status != payment.Submitted && r.Status != payment.Confirming {
+			t.Errorf("%s is %s by the word of one node", r.ID, r.Status)
+		}
+	}
+	for _, proxies := range n.chains() {
+		for _, p := range proxies {
+			p.Clear()
+		}
+	}
+	n.overcome(t)
+	for _, id := range ids {
+		n.signedOnce(t, id)
 	}
 }
