@@ -39,7 +39,7 @@ type Desk struct {
 // coin; worker names this process in chain_health.
 func NewDesk(c chains.Chain, nativePrice payment.Amount, st *store.Store, worker string, log *zap.Logger) *Desk {
 	d := &Desk{Chain: c, price: nativePrice, store: st, worker: worker, log: log, opened: time.Now()}
-	d.Watcher = chains.NewWatcher(c, chains.WatcherHooks{Observed: d.observed, Progressed: d.progressed}, log)
+	d.Watcher = chains.NewWatcher(c, chains.WatcherHooks{Observed: d.observed, Progressed: d.progressed, Unseen: d.unseen}, log)
 	return d
 }
 
@@ -95,6 +95,17 @@ func (d *Desk) observed(ctx context.Context, c chains.Conditions) {
 	}
 	if err != nil {
 		d.log.Warn("conditions not published", zap.String("chain", string(info.Name)), zap.Error(err))
+	}
+}
+
+// unseen sends again what the watcher found in no block.
+func (d *Desk) unseen(ctx context.Context, ps []chains.Watched) {
+	ids := make([]string, len(ps))
+	for i, p := range ps {
+		ids[i] = p.SlotID
+	}
+	if _, err := d.resend(ctx, ids); err != nil {
+		d.log.Warn("nothing was sent again", zap.String("chain", string(d.Chain.Info().Name)), zap.Error(err))
 	}
 }
 
