@@ -13,6 +13,7 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
@@ -68,13 +69,17 @@ func wellHistories(t *testing.T) {
 	delivery := child(t, d, refused)
 	keep(t, d, delivery, "webhook-retry")
 
+	round(t, d, "upkeep", workflows.UpkeepWorkflow, workflows.UpkeepInput{Chain: "ethereum"})
+	round(t, d, "restart", workflows.RestartWorkflow)
+
 	ethereum := order(t, d, "ethereum", "ethereum", "1.25", nil)
 	solana := order(t, d, "solana", "solana", "2.5", nil)
 	approved := order(t, d, "approved", "solana", "501", nil)
 	rejected := order(t, d, "rejected", "ethereum", "502", nil)
 	canceled := order(t, d, "canceled", "ethereum", "503", nil)
 	noRoute := order(t, d, "no-route", "ethereum", "3", map[string]any{"max_fee": "0.000001"})
-	held := []string{approved, rejected, canceled, noRoute}
+	looked := order(t, d, "looked", "ethereum", "504", nil)
+	held := []string{approved, rejected, canceled, noRoute, looked}
 	for n, r := range d.Await(t, within, held, payment.ManualReview) {
 		want := payment.ReviewPolicy
 		if held[n] == noRoute {
@@ -85,6 +90,10 @@ func wellHistories(t *testing.T) {
 		}
 	}
 
+	if err := d.Temporal.SignalWorkflow(t.Context(), looked, "", workflows.LookSignal, nil); err != nil {
+		t.Fatal(err)
+	}
+	decide(t, d, looked, payment.Approve)
 	decide(t, d, approved, payment.Approve)
 	decide(t, d, rejected, payment.Reject)
 	if a, err := d.Call(t.Context(), http.MethodPost, "/v1/payment_intents/"+canceled+"/cancel", "cancel", map[string]any{}); err != nil || a.Status != http.StatusOK {
@@ -102,6 +111,7 @@ func wellHistories(t *testing.T) {
 		{ethereum, "settled-ethereum", payment.Settled},
 		{solana, "settled-solana", payment.Settled},
 		{approved, "approved-after-review", payment.Settled},
+		{looked, "looked-in-review", payment.Settled},
 		{rejected, "rejected-in-review", payment.Rejected},
 		{canceled, "canceled-in-review", payment.Canceled},
 		{noRoute, "no-route-retried-and-canceled", payment.Canceled},
@@ -111,6 +121,16 @@ func wellHistories(t *testing.T) {
 		}
 		keep(t, d, c.id, c.name)
 	}
+}
+
+// round runs one round of the upkeep and keeps its history.
+func round(t *testing.T, d *deployment.Deployment, name, workflow string, args ...any) {
+	t.Helper()
+	id := name + "-history-" + d.TaskQueue
+	if _, err := d.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: d.TaskQueue}, workflow, args...); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, d, id, name)
 }
 
 // order creates an intent with more fields than deployment.Order has.
