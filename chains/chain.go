@@ -269,6 +269,7 @@ type Sighting struct {
 	Fee         payment.Amount  `json:"fee"`                 // what Sender was charged: the network fee and the rent of accounts it opened; native base units
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
 	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words
+	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the payee can never be paid on this chain; another transaction would fail too
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
 }
 

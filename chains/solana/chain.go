@@ -133,6 +133,44 @@ func accountOptions(commitment string) options {
 	return options{"commitment": commitment, "encoding": "base64"}
 }
 
+// accountsCall reads several accounts at once; decodeAccounts reads the answer.
+func accountsCall(commitment string, keys ...sol.PublicKey) *rpcpool.Call {
+	return newCall("getMultipleAccounts", addresses(keys), accountOptions(commitment))
+}
+
+// decodeAccounts returns one account per key, nil where there is none, and the
+// slot that they are of.
+func decodeAccounts(c *rpcpool.Call) ([]*account, uint64, error) {
+	var found withContext[[]*account]
+	if err := decode(c, &found); err != nil {
+		return nil, 0, err
+	}
+	if asked := len(c.Params[0].([]string)); len(found.Value) != asked {
+		return nil, 0, fmt.Errorf("%w: asked for %d accounts, got %d", chains.ErrUnknown, asked, len(found.Value))
+	}
+	return found.Value, found.Context.Slot, nil
+}
+
+// An SPL token account: mint, owner (byte 32), amount (byte 64), delegate,
+// state (byte 108), and more.
+const (
+	ownerAt     = 32
+	amountAt    = 64
+	stateAt     = 108
+	stateFrozen = 2
+)
+
+// ownedBy reports whether a token account is one of an owner's. The owner of
+// an associated one can give it away.
+func ownedBy(a *account, owner sol.PublicKey) bool {
+	return len(a.Data.bytes) >= tokenAccountSize && sol.PublicKeyFromBytes(a.Data.bytes[ownerAt:amountAt]) == owner
+}
+
+// isFrozen reports whether a token account can neither pay nor be paid.
+func isFrozen(a *account) bool {
+	return a != nil && isToken(a.Owner) && len(a.Data.bytes) >= tokenAccountSize && a.Data.bytes[stateAt] == stateFrozen
+}
+
 // isToken reports whether a program is one of the two token programs.
 func isToken(program string) bool {
 	return program == sol.TokenProgramID.String() || program == sol.Token2022ProgramID.String()

@@ -63,14 +63,13 @@ func (c *Chain) Refresh(ctx context.Context) error {
 
 func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	start := time.Now()
-	treasuryATA := c.keys.treasuryATA.String()
 	var (
 		genesis  = n.Identity()
 		hash     = newCall("getLatestBlockhash", at(confirmed))
 		height   = newCall("getBlockHeight", at(confirmed))
 		final    = newCall("getSlot", at(finalized))
-		accounts = newCall("getMultipleAccounts", append([]string{sol.SysVarClockPubkey.String(), treasuryATA}, c.cfg.Lanes[:min(len(c.cfg.Lanes), maxAccounts-2)]...), accountOptions(confirmed))
-		fees     = newCall("getRecentPrioritizationFees", []string{treasuryATA})
+		accounts = accountsCall(confirmed, append([]sol.PublicKey{sol.SysVarClockPubkey, c.keys.treasuryATA}, c.keys.lanes[:min(len(c.keys.lanes), maxAccounts-2)]...)...)
+		fees     = newCall("getRecentPrioritizationFees", []string{c.keys.treasuryATA.String()})
 	)
 	if err := n.Do(ctx, genesis, hash, height, final, accounts, fees); err != nil {
 		return nil, err
@@ -83,14 +82,13 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		LastValidBlockHeight uint64 `json:"lastValidBlockHeight"`
 	}]
 	var blockHeight, finalSlot uint64
-	var state withContext[[]*account]
 	var recent []struct {
 		Fee uint64 `json:"prioritizationFee"`
 	}
 	for _, d := range []struct {
 		call *rpcpool.Call
 		into any
-	}{{hash, &latest}, {height, &blockHeight}, {final, &finalSlot}, {accounts, &state}, {fees, &recent}} {
+	}{{hash, &latest}, {height, &blockHeight}, {final, &finalSlot}, {fees, &recent}} {
 		if err := decode(d.call, d.into); err != nil {
 			return nil, err
 		}
@@ -105,14 +103,15 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	if err := plausible(latest.Value.LastValidBlockHeight, blockHeight); err != nil {
 		return nil, err
 	}
-	if len(state.Value) < 2 {
-		return nil, fmt.Errorf("%w: getMultipleAccounts: %d accounts", chains.ErrUnknown, len(state.Value))
-	}
-	chainTime, err := clockTime(state.Value[0])
+	state, headSlot, err := decodeAccounts(accounts)
 	if err != nil {
 		return nil, err
 	}
-	balance, err := tokenAmount(state.Value[1], c.keys.treasury, c.keys.mint)
+	chainTime, err := clockTime(state[0])
+	if err != nil {
+		return nil, err
+	}
+	balance, err := tokenAmount(state[1], c.keys.treasury, c.keys.mint)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +124,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
 		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(), "nodes": c.pool.Stats(),
 	}
-	for i, a := range state.Value[2:] {
+	for i, a := range state[2:] {
 		lamports := uint64(0)
 		if a != nil {
 			lamports = a.Lamports
@@ -136,7 +135,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		Conditions: chains.Conditions{
 			Chain:           c.cfg.Name,
 			ObservedAt:      start, // not later: the blockhash may be as old as the request
-			Head:            state.Context.Slot,
+			Head:            headSlot,
 			Finalized:       finalSlot,
 			HeadTime:        chainTime,
 			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, c.cfg.ComputeUnitLimit)),
@@ -175,10 +174,10 @@ func tokenAmount(a *account, owner, mint sol.PublicKey) (uint64, error) {
 		return 0, nil
 	}
 	b := a.Data.bytes
-	if len(b) < tokenAccountSize || sol.PublicKeyFromBytes(b[:32]) != mint || sol.PublicKeyFromBytes(b[32:64]) != owner {
+	if !ownedBy(a, owner) || sol.PublicKeyFromBytes(b[:ownerAt]) != mint {
 		return 0, fmt.Errorf("%w: the token account of %s holds something else", chains.ErrUnknown, owner)
 	}
-	return binary.LittleEndian.Uint64(b[64:72]), nil
+	return binary.LittleEndian.Uint64(b[amountAt:]), nil
 }
 
 // unitPrice is the percentile (1 to 100, nearest rank) of recently paid

@@ -92,7 +92,7 @@ func settleNegative(s *chains.Sighting, w chains.Watched, o *observation, why st
 		s.SlotDead = true
 		s.Proof = mustJSON(p)
 	case !proven:
-		s.Kind, s.SlotDead, s.Proof = chains.Included, false, nil
+		s.Kind, s.SlotDead, s.Permanent, s.Proof = chains.Included, false, false, nil
 		s.Reason += "; but " + why
 	default:
 		var e evidence

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	sol "github.com/gagliardetto/solana-go"
+
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/chains/witness"
@@ -19,7 +21,15 @@ func TestVerdicts(t *testing.T) {
 		return &rpcpool.Error{Code: -32002, Message: "Transaction simulation failed", Data: json.RawMessage(`{"err":` + err + `,"logs":[]}`)}
 	}
 	code := func(n int) error { return &rpcpool.Error{Code: n, Message: "words"} }
-	instruction := func(n int) error { return preflight(fmt.Sprintf(`{"InstructionError":[3,{"Custom":%d}]}`, n)) }
+	program := func(index, n int) error {
+		return preflight(fmt.Sprintf(`{"InstructionError":[%d,{"Custom":%d}]}`, index, n))
+	}
+	account := func(n int) error { return program(0, n) }
+	instruction := func(n int) error { return program(1, n) }
+	message := &sol.Message{
+		AccountKeys:  []sol.PublicKey{sol.SPLAssociatedTokenAccountProgramID, sol.TokenProgramID},
+		Instructions: []sol.CompiledInstruction{{ProgramIDIndex: 0}, {ProgramIDIndex: 1}},
+	}
 	for _, c := range []struct {
 		err   error
 		want  chains.Acceptance
@@ -66,7 +76,9 @@ func TestVerdicts(t *testing.T) {
 		{preflight(`"UnsupportedVersion"`), chains.Rejected, "unsupported_version"},
 		{preflight(`"SomethingNew"`), chains.Unsure, "transaction_error_unclassified"},
 		{preflight(`{"InstructionError":[0,"ComputationalBudgetExceeded"]}`), chains.Unsure, "instruction_error"},
-		{instruction(0x0), chains.Unsure, "account_not_rent_exempt_or_in_use"},
+		{account(0x0), chains.Unsure, "payee_account_given_away"},
+		{account(0x1), chains.Unsure, "lane_needs_lamports"},
+		{program(2, 0x1), chains.Unsure, "instruction_error"},
 		{instruction(0x1), chains.Unsure, "treasury_needs_tokens"},
 		{instruction(0x3), chains.Rejected, "mint_mismatch"},
 		{instruction(0x4), chains.Rejected, "owner_mismatch"},
@@ -79,7 +91,7 @@ func TestVerdicts(t *testing.T) {
 		{&rpcpool.HTTPError{Status: 404}, chains.Unsure, "http_error"},
 		{errors.New("connection refused"), chains.Unsure, "transport"},
 	} {
-		if got := verdictOf(c.err); got.Acceptance != c.want || got.Class != c.class {
+		if got := verdictOf(c.err, message); got.Acceptance != c.want || got.Class != c.class {
 			t.Errorf("%v: %s %s, want %s %s", c.err, got.Acceptance, got.Class, c.want, c.class)
 		}
 	}

@@ -160,6 +160,7 @@ func lookUp(ctx context.Context, n *rpcpool.Node, w []chains.Watched, others ...
 type wantedTx struct {
 	payment, tx int
 	status      *status
+	call        *rpcpool.Call // getTransaction
 }
 
 // examine fetches finalized transactions with their blocks and completes the
@@ -170,41 +171,49 @@ func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched
 		return
 	}
 	blocks := map[uint64]*rpcpool.Call{}
-	txs := make([]*rpcpool.Call, len(wanted))
 	var calls []*rpcpool.Call
-	for i, x := range wanted {
-		txs[i] = newCall("getTransaction", w[x.payment].Txs[x.tx].Hash, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
-		calls = append(calls, txs[i])
+	for i := range wanted {
+		x := &wanted[i]
+		x.call = newCall("getTransaction", w[x.payment].Txs[x.tx].Hash, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
+		calls = append(calls, x.call)
 		if blocks[x.status.Slot] == nil {
 			blocks[x.status.Slot] = blockCall(x.status.Slot)
 			calls = append(calls, blocks[x.status.Slot])
 		}
 	}
-	err := n.Do(ctx, calls...)
-	for i, x := range wanted {
-		s := &out[x.payment]
-		kind := s.Kind
-		s.Kind = chains.Included
+	unread := n.Do(ctx, calls...)
+	for _, x := range wanted {
+		s, err := &out[x.payment], unread
+		if err == nil {
+			err = c.complete(ctx, n, w[x.payment], x, blocks[x.status.Slot], s)
+		}
 		if err != nil {
-			s.Reason = err.Error()
-			continue
+			s.Kind, s.Reason = chains.Included, err.Error()
 		}
-		e, unread := c.evidence(n, w[x.payment], x, txs[i], blocks[x.status.Slot])
-		if unread != nil {
-			s.Reason = unread.Error()
-			continue
-		}
-		s.Kind = kind
-		s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
-		s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
-		s.LogIndex = e.Instruction
-		s.Sender, s.Fee = e.FeePayer, payment.Units(e.Charged)
-		if kind == chains.Reverted {
-			s.SlotDead = true // atomic: the fee was paid, nothing moved
-			s.Reason = transactionErrorText(x.status.Err)
-		}
-		s.Proof = mustJSON(e)
 	}
+}
+
+// complete fills in a sighting that says Paid or Reverted, unless what the
+// node shows does not prove it.
+func (c *Chain) complete(ctx context.Context, n *rpcpool.Node, w chains.Watched, x wantedTx, block *rpcpool.Call, s *chains.Sighting) error {
+	e, err := c.evidence(n, w, x, block)
+	if err != nil {
+		return err
+	}
+	if s.Kind == chains.Reverted {
+		reason, permanent, err := c.refusal(ctx, n, w, x)
+		if err != nil {
+			return err
+		}
+		s.Reason, s.Permanent = reason, permanent
+		s.SlotDead = true // atomic: the fee was paid, nothing moved
+	}
+	s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
+	s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
+	s.LogIndex = e.Instruction
+	s.Sender, s.Fee = e.FeePayer, payment.Units(e.Charged)
+	s.Proof = mustJSON(e)
+	return nil
 }
 
 // mustJSON encodes values of this package, which cannot fail.
