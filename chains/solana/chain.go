@@ -30,8 +30,11 @@ type Chain struct {
 	pool    *rpcpool.Pool
 	anchor  *witness.Anchor
 	scanner *witness.Scanner
-	rent    uint64 // lamports that a new token account costs
 	network atomic.Pointer[network]
+	secret  atomic.Pointer[[32]byte] // of guard accounts; nil until one is needed
+
+	rent      uint64 // lamports that a new token account costs
+	guardRent uint64 // lamports that a guard account costs
 }
 
 var _ chains.Chain = (*Chain)(nil)
@@ -77,11 +80,12 @@ func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error)
 // finality still holds and whether nodes agree.
 const watchEvery = 10
 
-// readToken checks the mint and learns what a token account costs.
+// readToken checks the mint and learns what token and guard accounts cost.
 func (c *Chain) readToken(ctx context.Context, n *rpcpool.Node) error {
 	mint := newCall("getAccountInfo", c.cfg.Mint, accountOptions(confirmed))
 	rent := newCall("getMinimumBalanceForRentExemption", tokenAccountSize)
-	if err := n.Do(ctx, mint, rent); err != nil {
+	guardRent := newCall("getMinimumBalanceForRentExemption", 0)
+	if err := n.Do(ctx, mint, rent, guardRent); err != nil {
 		return err
 	}
 	var account withContext[*account]
@@ -89,6 +93,9 @@ func (c *Chain) readToken(ctx context.Context, n *rpcpool.Node) error {
 		return err
 	}
 	if err := decode(rent, &c.rent); err != nil {
+		return err
+	}
+	if err := decode(guardRent, &c.guardRent); err != nil {
 		return err
 	}
 	a := account.Value

@@ -138,7 +138,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 			Head:            headSlot,
 			Finalized:       finalSlot,
 			HeadTime:        chainTime,
-			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, c.cfg.ComputeUnitLimit)),
+			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, c.cfg.ComputeUnitLimit) + c.exclusiveCost()),
 			TreasuryBalance: payment.Units(balance),
 			LatencyMillis:   time.Since(start).Milliseconds(),
 			Detail:          detail,
@@ -196,6 +196,14 @@ func unitPrice(recent []uint64, percentile int, floor, limit uint64) uint64 {
 // the priority fee, which is for the limit, not for what was used.
 func feeLamports(signatures int, price uint64, limit uint32) uint64 {
 	return uint64(signatures)*signatureLamports + (price*uint64(limit)+999_999)/1_000_000
+}
+
+// exclusiveCost is what every new payment costs in lamports to be exclusive.
+func (c *Chain) exclusiveCost() uint64 {
+	if c.cfg.Exclusive == ExclusiveGuard {
+		return c.guardRent
+	}
+	return 0
 }
 
 // signatures a payment over this lane carries.

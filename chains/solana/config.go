@@ -25,6 +25,8 @@ type Config struct {
 	Treasury string   `json:"treasury"` // owner of the token account that pays
 	Lanes    []string `json:"lanes"`    // accounts that pay fees; default: the treasury
 
+	Exclusive string `json:"exclusive"` // what keeps a payment from being made twice: ExclusiveBlockhash (default) or ExclusiveGuard
+
 	PollIntervalMS     int64 `json:"poll_interval_ms"`      // default 1000
 	ResendAfterMS      int64 `json:"resend_after_ms"`       // default 2000
 	FinalityETAMS      int64 `json:"finality_eta_ms"`       // from sending to finalized; default 13000
@@ -59,6 +61,9 @@ func (c Config) withDefaults() Config {
 	set(&c.ResendAfterMS, 2000)
 	set(&c.FinalityETAMS, 13_000)
 	set(&c.MaxConditionsAgeMS, 20_000)
+	if c.Exclusive == "" {
+		c.Exclusive = ExclusiveBlockhash
+	}
 	if c.ComputeUnitLimit == 0 {
 		c.ComputeUnitLimit = 120_000
 	}
@@ -110,6 +115,9 @@ func (c Config) validate() (keys, error) {
 	}
 	if c.Decimals < 0 || c.Decimals > 18 {
 		fault("decimals", "%d is not between 0 and 18", c.Decimals)
+	}
+	if c.Exclusive != ExclusiveBlockhash && c.Exclusive != ExclusiveGuard {
+		fault("exclusive", "%q is neither %s nor %s", c.Exclusive, ExclusiveBlockhash, ExclusiveGuard)
 	}
 	between := func(field string, v, low, high int64) {
 		if v < low || v > high {

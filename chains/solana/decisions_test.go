@@ -121,6 +121,10 @@ func seenFailed(level string) *status {
 	return &status{Slot: 7, ConfirmationStatus: level, Err: json.RawMessage(`{"InstructionError":[3,{"Custom":1}]}`)}
 }
 
+func refused(level string) *status {
+	return &status{Slot: 7, ConfirmationStatus: level, Err: json.RawMessage(`{"InstructionError":[2,{"Custom":0}]}`), guarded: true}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	const end = 1000
@@ -142,6 +146,11 @@ func TestJudge(t *testing.T) {
 		{"finalized failure", []*status{seenFailed("finalized")}, 1, chains.Reverted},
 		{"one variant failed, the other may land", []*status{seenFailed("finalized"), nil}, end, chains.Unseen},
 		{"one variant failed, the other expired", []*status{seenFailed("finalized"), nil}, end + 1, chains.Reverted},
+		{"refused by its guard", []*status{refused("finalized")}, end, chains.Unseen},
+		{"refused by its guard, reversible", []*status{refused("confirmed")}, end + 1, chains.Unseen},
+		{"refused by its guard, past the window", []*status{refused("finalized")}, end + 1, chains.Dead},
+		{"refused by its guard, since the other paid", []*status{refused("finalized"), seen("finalized")}, end, chains.Paid},
+		{"refused by its guard, the other is included", []*status{seen("confirmed"), refused("confirmed")}, end, chains.Included},
 		{"one variant failed, the other paid", []*status{seenFailed("finalized"), seen("finalized")}, end + 1, chains.Paid},
 	} {
 		if got := judge(c.in, c.height, end); got.kind != c.want {
@@ -178,6 +187,58 @@ func TestCannotPay(t *testing.T) {
 		c.change(&o)
 		if got := cannotPay(o, slot); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+
+	slot.Kind = chains.SlotGuard
+	for _, c := range []struct {
+		name   string
+		change func(*observation)
+		want   bool
+	}{
+		{"absent after the end, no guard", func(*observation) {}, true},
+		{"refused by its guard", func(o *observation) { o.statuses = []*status{refused("finalized"), nil} }, true},
+		{"refused by its guard, another may land", func(o *observation) {
+			o.statuses = []*status{refused("finalized")}
+			o.FinalizedHeight = 1000
+		}, false},
+		{"the guard was not read", func(o *observation) { o.Guard = nil }, false},
+		{"the guard was read before the end", func(o *observation) { o.Guard.Slot = 1099 }, false},
+		{"the guard may have been paid by", func(o *observation) { o.Guard.doubt = "it exists" }, false},
+	} {
+		o := good
+		o.Guard = &guardFacts{Slot: 1100}
+		c.change(&o)
+		if got := cannotPay(o, slot); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestGuardUses(t *testing.T) {
+	t.Parallel()
+	ours := []chains.StoredTx{{Hash: "ours"}}
+	failed := json.RawMessage(`{"InstructionError":[2,{"Custom":0}]}`)
+	for _, c := range []struct {
+		name      string
+		lamports  uint64
+		uses      []guardUse
+		doubtful  bool
+		strangers int
+	}{
+		{"never used", 0, nil, false, 0},
+		{"our failure", 0, []guardUse{{Signature: "ours", Err: failed}}, false, 0},
+		{"our success", 890_880, []guardUse{{Signature: "ours"}}, true, 0},
+		{"our success, and spoiled", 890_880, []guardUse{{Signature: "x"}, {Signature: "ours"}}, true, 1},
+		{"spoiled", 1_000_000, []guardUse{{Signature: "x"}, {Signature: "ours", Err: failed}}, false, 1},
+		{"only named by a stranger", 0, []guardUse{{Signature: "x"}}, false, 1},
+		{"exists, opened by nobody", 890_880, []guardUse{{Signature: "x", Err: failed}}, true, 0},
+		{"too many to tell", 0, make([]guardUse, maxGuardUses), true, maxGuardUses},
+	} {
+		f := guardFacts{Lamports: c.lamports}
+		f.weigh(c.uses, ours)
+		if (f.doubt != "") != c.doubtful || len(f.Strangers) != c.strangers {
+			t.Errorf("%s: doubt %q, strangers %v", c.name, f.doubt, f.Strangers)
 		}
 	}
 }
@@ -267,6 +328,7 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 		"mint":                          func(c *Config) { c.Mint = "USDC" },
 		"treasury":                      func(c *Config) { c.Treasury = "0x00" },
 		"lanes[0]":                      func(c *Config) { c.Lanes = []string{"x"} },
+		"exclusive":                     func(c *Config) { c.Exclusive = "nonce" },
 		"decimals":                      func(c *Config) { c.Decimals = 19 },
 		"max_conditions_age_ms":         func(c *Config) { c.MaxConditionsAgeMS = 60_000 },
 		"compute_unit_limit":            func(c *Config) { c.ComputeUnitLimit = 2_000_000 },

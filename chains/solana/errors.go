@@ -103,6 +103,10 @@ var programErrors = map[sol.PublicKey]map[uint64]class{
 		tokenFrozen: unsure("token_account_frozen"),
 		0x12:        rejected("mint_decimals_mismatch"),
 	},
+	sol.SystemProgramID: {
+		accountInUse: unsure("guard_account_exists"), // paid earlier, or spoiled: Scan tells
+		0x1:          unsure("lane_needs_lamports"),
+	},
 	sol.SPLAssociatedTokenAccountProgramID: {
 		ataGivenAway: unsure("payee_account_given_away"),
 		0x1:          unsure("lane_needs_lamports"),
@@ -111,6 +115,7 @@ var programErrors = map[sol.PublicKey]map[uint64]class{
 
 // Custom errors that say more than their class.
 const (
+	accountInUse = 0x0  // of the system program
 	tokenFrozen  = 0x11 // the source or the destination
 	ataGivenAway = 0x0  // the payee's token account has another owner
 )

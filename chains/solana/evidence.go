@@ -25,7 +25,7 @@ type evidence struct {
 	BlockTime      int64               `json:"block_time"` // Unix seconds
 	FeePayer       string              `json:"fee_payer"`
 	Fee            uint64              `json:"fee_lamports"`     // of the network
-	Charged        uint64              `json:"charged_lamports"` // to the fee payer: the fee, and the rent of a token account it opened
+	Charged        uint64              `json:"charged_lamports"` // to the fee payer: the fee, and the rent of accounts it opened
 	Instruction    int                 `json:"instruction"`      // index of the transfer
 	Memo           string              `json:"memo"`
 	Mint           string              `json:"mint,omitempty"`

@@ -13,13 +13,14 @@ import (
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/chaintest"
+	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/internal/sandbox"
 )
 
 // TestOneNodeGoesWrong runs the fault cases of all chain families.
 func TestOneNodeGoesWrong(t *testing.T) {
 	t.Parallel()
-	h := harness(sandbox.StartSolana(t, 50*time.Millisecond))
+	h := harness(sandbox.StartSolana(t, 50*time.Millisecond), solana.ExclusiveBlockhash)
 	h.Advance = nil // its clock is quick enough
 	chaintest.RunFaults(t, h)
 }
