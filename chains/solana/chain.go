@@ -33,6 +33,9 @@ type Chain struct {
 	network atomic.Pointer[network]
 	secret  atomic.Pointer[[32]byte] // of guard accounts; nil until one is needed
 
+	units      atomic.Uint32 // that the sample payment took; 0: not known
+	measuredAt atomic.Int64  // when that was last asked for, in Unix nanoseconds
+
 	rent      uint64 // lamports that a new token account costs
 	guardRent uint64 // lamports that a guard account costs
 }

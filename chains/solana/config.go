@@ -32,10 +32,11 @@ type Config struct {
 	FinalityETAMS      int64 `json:"finality_eta_ms"`       // from sending to finalized; default 13000
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms"` // a blockhash older than this is not signed; default 20000
 
-	ComputeUnitLimit           uint32 `json:"compute_unit_limit"`            // per payment; default 120000
+	ComputeUnitLimit           uint32 `json:"compute_unit_limit"`            // per payment, at most; default 120000
 	ComputeUnitPricePercentile int    `json:"compute_unit_price_percentile"` // of recent fees on the treasury's token account; default 75
 	ComputeUnitPriceFloor      uint64 `json:"compute_unit_price_floor"`      // micro-lamports per compute unit; default 1000
 	ComputeUnitPriceCap        uint64 `json:"compute_unit_price_cap"`        // micro-lamports per compute unit; default 1000000
+	LoadedAccountsDataLimit    uint32 `json:"loaded_accounts_data_limit"`    // bytes of accounts and programs that a payment may load; default 2097152
 
 	ExplorerTxURL string `json:"explorer_tx_url"` // with %s for the signature; may be empty
 }
@@ -75,6 +76,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ComputeUnitPriceCap == 0 {
 		c.ComputeUnitPriceCap = 1_000_000
+	}
+	if c.LoadedAccountsDataLimit == 0 {
+		c.LoadedAccountsDataLimit = 2 << 20
 	}
 	if len(c.Lanes) == 0 {
 		c.Lanes = []string{c.Treasury}
@@ -130,6 +134,7 @@ func (c Config) validate() (keys, error) {
 	between("max_conditions_age_ms", c.MaxConditionsAgeMS, 100, maxConditionsAge.Milliseconds())
 	between("compute_unit_limit", int64(c.ComputeUnitLimit), 1000, 1_400_000)
 	between("compute_unit_price_percentile", int64(c.ComputeUnitPricePercentile), 1, 100)
+	between("loaded_accounts_data_limit", int64(c.LoadedAccountsDataLimit), 64<<10, 64<<20)
 	if c.RPCCallsPerSecond < 0 {
 		fault("rpc_calls_per_second", "%g is below 0, which is no limit", c.RPCCallsPerSecond)
 	}

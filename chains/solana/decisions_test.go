@@ -332,6 +332,7 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 		"decimals":                      func(c *Config) { c.Decimals = 19 },
 		"max_conditions_age_ms":         func(c *Config) { c.MaxConditionsAgeMS = 60_000 },
 		"compute_unit_limit":            func(c *Config) { c.ComputeUnitLimit = 2_000_000 },
+		"loaded_accounts_data_limit":    func(c *Config) { c.LoadedAccountsDataLimit = 1000 },
 		"compute_unit_price_floor":      func(c *Config) { c.ComputeUnitPriceFloor = 9_000_000 },
 		"compute_unit_price_percentile": func(c *Config) { c.ComputeUnitPricePercentile = 101 },
 		"poll_interval_ms":              func(c *Config) { c.PollIntervalMS = -1 },

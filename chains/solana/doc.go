@@ -1,7 +1,7 @@
 // Package solana pays out an SPL token on Solana: it implements
 // [chains.Chain] over JSON-RPC.
 //
-// One payment is one transaction: compute-unit limit and price, idempotent
+// One payment is one transaction: limits and price of what it uses, idempotent
 // creation of the payee's associated token account, transferChecked from the
 // treasury's associated token account, and a memo that is the intent's id. A
 // lane (an account with lamports only) pays the fee; the treasury signs too.

@@ -2,6 +2,7 @@ package solana_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (b *bundle) signTo(payee string, units uint64) (chains.Watched, chains.Sign
 	if err := b.chain.Refresh(b.Context()); err != nil {
 		b.Fatalf("refresh: %v", err)
 	}
-	o := chains.Order{IntentID: "pi_" + newPayee(b), Seq: 1, To: payee, Amount: payment.Units(units), Lane: chains.Lane{Address: b.wallets.Lanes[0]}, Now: time.Now()}
+	o := chains.Order{IntentID: "pi_" + rand.Text(), Seq: 1, To: payee, Amount: payment.Units(units), Lane: chains.Lane{Address: b.wallets.Lanes[0]}, Now: time.Now()}
 	s, err := b.chain.Sign(b.Context(), o)
 	if err != nil {
 		b.Fatalf("sign: %v", err)

@@ -85,7 +85,7 @@ type plan struct {
 	units                                         uint64
 	decimals                                      uint8
 	memo                                          string
-	unitLimit                                     uint32
+	unitLimit, dataLimit                          uint32
 	price                                         uint64
 	blockhash                                     sol.Hash
 	contextSlot, lastValid                        uint64
@@ -114,9 +114,9 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	if err != nil {
 		return plan{}, fmt.Errorf("lane %q: %w", o.Lane.Address, err)
 	}
-	payeeATA, err := tokenAccount(payee, c.keys.mint)
+	payeeATA, bump, err := sol.FindAssociatedTokenAddress(payee, c.keys.mint)
 	if err != nil {
-		return plan{}, err
+		return plan{}, fmt.Errorf("token account of %s: %w", payee, err)
 	}
 	now := o.Now
 	if now.IsZero() {
@@ -136,14 +136,14 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	return plan{
 		lane: lane, treasury: c.keys.treasury, source: c.keys.treasuryATA, payee: payee, payeeATA: payeeATA, mint: c.keys.mint,
 		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID,
-		unitLimit: c.cfg.ComputeUnitLimit, price: n.price,
+		unitLimit: c.unitLimit(o.IntentID, bump), dataLimit: c.cfg.LoadedAccountsDataLimit, price: n.price,
 		blockhash: n.blockhash, contextSlot: n.contextSlot, lastValid: n.lastValid,
 	}, nil
 }
 
 // instructions is the whole payment; if one fails, none takes effect.
 func instructions(p plan) []sol.Instruction {
-	list := []sol.Instruction{unitLimitInstruction(p.unitLimit), unitPriceInstruction(p.price)}
+	list := []sol.Instruction{unitLimitInstruction(p.unitLimit), unitPriceInstruction(p.price), dataLimitInstruction(p.dataLimit)}
 	if p.guard != nil {
 		list = append(list, openGuard(p.guard, p.lane, p.treasury))
 	}
@@ -154,13 +154,18 @@ func instructions(p plan) []sol.Instruction {
 	)
 }
 
-// Compute budget instructions 2 (limit, u32) and 3 (price, u64).
+// Compute budget instructions 2 (limit, u32), 3 (price, u64) and 4 (bytes of
+// loaded accounts, u32).
 func unitLimitInstruction(limit uint32) sol.Instruction {
 	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{2}, limit))
 }
 
 func unitPriceInstruction(price uint64) sol.Instruction {
 	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint64([]byte{3}, price))
+}
+
+func dataLimitInstruction(limit uint32) sol.Instruction {
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{4}, limit))
 }
 
 // createTokenAccount is CreateIdempotent (instruction 1), which solana-go
