@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -21,6 +22,9 @@ var (
 	// is signed and nothing counts as final until a person has found out why
 	// and restarts the process.
 	ErrFrozen = errors.New("the chain is frozen: a finalized block was replaced")
+	// ErrFeeCapped: the caps allow no price that outbids what it must, or none
+	// that any node takes. Nothing was signed; what is stored goes on being sent.
+	ErrFeeCapped = errors.New("the fee cap is reached")
 )
 
 // Chain is one configured network. Implementations are safe for concurrent
@@ -44,7 +48,7 @@ type Chain interface {
 
 	// Sign makes the bytes that pay the order and the slot they are bound to.
 	// It does no I/O apart from the signer. ErrStale if Conditions are too old,
-	// ErrFrozen if finality has failed.
+	// ErrFrozen if finality has failed, ErrFeeCapped if a cap forbids the price.
 	Sign(ctx context.Context, o Order) (Signed, error)
 
 	// Send hands stored bytes to the network. It never returns an error: what
@@ -71,8 +75,8 @@ type Laner interface {
 	Chain
 
 	// LaneHeads reads how far the chain has come with each lane. The final
-	// nonces are those that two nodes agree on where two are configured; the
-	// error wraps ErrUnknown.
+	// nonces are those that two nodes agree on where two are configured. As with
+	// Results and Consumer, the error wraps ErrUnknown or ErrFrozen.
 	LaneHeads(ctx context.Context, lanes []string) ([]LaneHead, error)
 
 	// Results tells what finalized blocks hold of the transactions, one result
@@ -81,12 +85,15 @@ type Laner interface {
 
 	// Fill signs a transfer of nothing from the lane to itself under the lane's
 	// nonce, outbidding every one of replaces. It may cost more than a payment's
-	// cap allows, up to a cap of its own, so that a lane can always be freed.
+	// cap allows, up to a cap of its own: ErrFeeCapped. ErrStale and ErrFrozen as
+	// with Sign.
 	Fill(ctx context.Context, lane Lane, replaces []StoredTx) (SignedTx, error)
 
 	// Fence signs the transaction that makes a live slot die early. For an
 	// authorization that is its cancellation, under a fresh nonce of the lane;
 	// for an account nonce it is Fill of that nonce, and lane is the slot's.
+	// Replaces are earlier fences of the slot under the same nonce, or what Fill
+	// outbids. Price and errors are Fill's.
 	// The slot is dead when Scan says so, and not before.
 	Fence(ctx context.Context, slot Slot, lane Lane, replaces []StoredTx) (SignedTx, error)
 
@@ -133,15 +140,16 @@ type Info struct {
 
 // Conditions are the facts about a network that routing and signing use.
 type Conditions struct {
-	Chain           payment.Chain  `json:"chain"`
-	ObservedAt      time.Time      `json:"observed_at"`
-	Head            uint64         `json:"head"`             // newest block number, or slot
-	Finalized       uint64         `json:"finalized"`        // newest finalized block number, or slot
-	HeadTime        time.Time      `json:"head_time"`        // chain time of Head
-	FeePerPayment   payment.Amount `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
-	TreasuryBalance payment.Amount `json:"treasury_balance"` // token base units at Head
-	LatencyMillis   int64          `json:"latency_millis"`   // of the refresh
-	Detail          map[string]any `json:"detail,omitempty"` // family-specific, for people
+	Chain           payment.Chain   `json:"chain"`
+	ObservedAt      time.Time       `json:"observed_at"`
+	Head            uint64          `json:"head"`             // newest block number, or slot
+	Finalized       uint64          `json:"finalized"`        // newest finalized block number, or slot
+	HeadTime        time.Time       `json:"head_time"`        // chain time of Head
+	FeePerPayment   payment.Amount  `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
+	TreasuryBalance payment.Amount  `json:"treasury_balance"` // token base units at Head
+	LatencyMillis   int64           `json:"latency_millis"`   // of the refresh
+	Nodes           []rpcpool.Stats `json:"nodes"`            // of the chain, in the order of the configuration
+	Detail          map[string]any  `json:"detail,omitempty"` // family-specific, for people
 }
 
 // Lane is the account that pays the gas of an order. Nonce is set where
@@ -223,6 +231,13 @@ const (
 	Accepted Acceptance = "accepted"
 	Rejected Acceptance = "rejected"
 	Unsure   Acceptance = "unknown"
+)
+
+// Classes of a Verdict that mean the same in every family.
+const (
+	VerdictFunds       = "insufficient_funds"      // the lane cannot pay the fee: give it native coin
+	VerdictUnderpriced = "underpriced"             // too cheap, or the pool is full
+	VerdictReplacement = "replacement_underpriced" // another transaction of this lane nonce is pooled: outbid it
 )
 
 // Verdict is the answer to Send. Class is the entry of the family's

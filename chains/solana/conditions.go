@@ -41,18 +41,18 @@ func (c *Chain) Conditions() (chains.Conditions, bool) {
 }
 
 // Refresh reads blockhash, heights, fees and balances from one node, in one
-// batch. The blockhash is of commitment confirmed: finalized would waste a
+// batch, and from time to time before that how many compute units a payment
+// takes. The blockhash is of commitment confirmed: finalized would waste a
 // fifth of its life, processed may be of a fork that dies (S1). In the
 // background the other nodes are asked how they are, and from time to time
-// whether a finalized block is still there: chains.ErrFrozen once it is not; and
-// how many compute units a payment takes.
+// whether a finalized block is still there: chains.ErrFrozen once it is not.
 func (c *Chain) Refresh(ctx context.Context) error {
 	if err := c.anchor.Err(); err != nil {
 		return fmt.Errorf("refresh: %w", err)
 	}
 	defer c.anchor.Watch(ctx)
 	defer c.pool.Watch(ctx)
-	defer c.measureUnits(ctx)
+	c.measureUnits(ctx)
 	return c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		fresh, err := c.read(ctx, n)
 		if err != nil {
@@ -125,7 +125,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	unitLimit := c.unitLimit(sampleMemo, firstBump)
 	detail := map[string]any{
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
-		"compute_unit_limit": unitLimit, "compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(), "nodes": c.pool.Stats(),
+		"compute_unit_limit": unitLimit, "compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(),
 	}
 	for i, a := range state[2:] {
 		lamports := uint64(0)
@@ -144,6 +144,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, unitLimit) + c.exclusiveCost()),
 			TreasuryBalance: payment.Units(balance),
 			LatencyMillis:   time.Since(start).Milliseconds(),
+			Nodes:           c.pool.Stats(),
 			Detail:          detail,
 		},
 		blockhash:   blockhash,

@@ -77,8 +77,8 @@ var codes = map[int]class{
 var transactionErrors = map[string]class{
 	"AlreadyProcessed":                  {chains.Accepted, "already_processed"}, // on chain, as a success or a failure: Scan tells
 	"BlockhashNotFound":                 unsure("blockhash_not_found"),          // expired, or the node lags (S6)
-	"InsufficientFundsForFee":           unsure("lane_needs_lamports"),
-	"AccountNotFound":                   unsure("lane_needs_lamports"), // the fee payer has never had any
+	"InsufficientFundsForFee":           unsure(chains.VerdictFunds),
+	"AccountNotFound":                   unsure(chains.VerdictFunds), // the fee payer has never had any
 	"InvalidAccountForFee":              unsure("lane_cannot_pay_fees"),
 	"AccountInUse":                      unsure("congestion"),
 	"WouldExceedMaxBlockCostLimit":      unsure("congestion"),
@@ -105,11 +105,11 @@ var programErrors = map[sol.PublicKey]map[uint64]class{
 	},
 	sol.SystemProgramID: {
 		accountInUse: unsure("guard_account_exists"), // paid earlier, or spoiled: Scan tells
-		0x1:          unsure("lane_needs_lamports"),
+		0x1:          unsure(chains.VerdictFunds),
 	},
 	sol.SPLAssociatedTokenAccountProgramID: {
 		ataGivenAway: unsure("payee_account_given_away"),
-		0x1:          unsure("lane_needs_lamports"),
+		0x1:          unsure(chains.VerdictFunds),
 	},
 }
 

@@ -29,14 +29,18 @@ const (
 	bumpUnits = 1500
 )
 
-// measureUnits asks, in the background and if it is time to, what a payment
-// takes.
+// simulateTimeout bounds a measurement: it comes before each tenth refresh.
+const simulateTimeout = 2 * time.Second
+
+// measureUnits asks what a payment takes, if it is time to.
 func (c *Chain) measureUnits(ctx context.Context) {
 	now, last := time.Now().UnixNano(), c.measuredAt.Load()
 	if now-last < int64(watchEvery*c.info.PollInterval) || !c.measuredAt.CompareAndSwap(last, now) {
 		return
 	}
-	go func() { c.units.Store(c.measured(context.WithoutCancel(ctx))) }() // every call has a bound of its own
+	ctx, cancel := context.WithTimeout(ctx, simulateTimeout)
+	defer cancel()
+	c.units.Store(c.measured(ctx))
 }
 
 // measured is the most that the nodes of a quorum say; 0 if not all of them
