@@ -29,6 +29,7 @@ type network struct {
 	contextSlot uint64 // of the blockhash
 	lastValid   uint64 // block height, not slot
 	price       uint64 // micro-lamports per compute unit
+	market      uint64 // what the price would be without a cap
 }
 
 // Conditions returns what the last successful Refresh read.
@@ -121,7 +122,8 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	for i, r := range recent {
 		paid[i] = r.Fee
 	}
-	price := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor, c.cfg.ComputeUnitPriceCap)
+	market := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor)
+	price := min(market, c.cfg.ComputeUnitPriceCap)
 	unitLimit := c.unitLimit(sampleMemo, firstBump)
 	detail := map[string]any{
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
@@ -151,6 +153,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		contextSlot: latest.Context.Slot,
 		lastValid:   latest.Value.LastValidBlockHeight,
 		price:       price,
+		market:      market,
 	}, nil
 }
 
@@ -185,15 +188,15 @@ func tokenAmount(a *account, owner, mint sol.PublicKey) (uint64, error) {
 }
 
 // unitPrice is the percentile (1 to 100, nearest rank) of recently paid
-// prices, held between floor and cap; all in micro-lamports per compute unit.
-func unitPrice(recent []uint64, percentile int, floor, limit uint64) uint64 {
+// prices, or the floor; all in micro-lamports per compute unit.
+func unitPrice(recent []uint64, percentile int, floor uint64) uint64 {
 	price := floor
 	if len(recent) > 0 {
 		sorted := slices.Sorted(slices.Values(recent))
 		rank := (percentile*len(sorted) + 99) / 100
 		price = sorted[max(rank, 1)-1]
 	}
-	return min(max(price, floor), limit)
+	return max(price, floor)
 }
 
 // feeLamports is what the network charges: 5000 lamports per signature and

@@ -255,10 +255,35 @@ func TestUnitPrice(t *testing.T) {
 		{[]uint64{40, 10, 30, 20}, 75, 30},
 		{[]uint64{40, 10, 30, 20}, 100, 40},
 		{[]uint64{40, 10, 30, 20}, 1, 10},
-		{[]uint64{5000}, 50, 100},
+		{[]uint64{5000}, 50, 5000},
 	} {
-		if got := unitPrice(c.recent, c.percentile, 10, 100); got != c.want {
+		if got := unitPrice(c.recent, c.percentile, 10); got != c.want {
 			t.Errorf("unitPrice(%v, %d) = %d, want %d", c.recent, c.percentile, got, c.want)
+		}
+	}
+}
+
+func TestPriceKeepsToWhatAnOrderAllows(t *testing.T) {
+	t.Parallel()
+	const floor, fixed = 1000, 10_000
+	for _, c := range []struct {
+		most, want uint64
+		refused    bool
+	}{
+		{0, 50_000, false},      // the chain's own cap only
+		{16_000, 50_000, false}, // 120000 units at 50000 micro-lamports are 6000 lamports
+		{15_999, 49_991, false},
+		{10_120, 1000, false},
+		{10_119, 0, true}, // below the floor
+		{1, 0, true},
+	} {
+		p := plan{unitLimit: 120_000, price: 50_000}
+		err := p.afford(payment.Units(c.most), fixed, floor)
+		if c.refused != errors.Is(err, chains.ErrFeeCapped) || !c.refused && p.price != c.want {
+			t.Errorf("at most %d lamports: price %d, %v", c.most, p.price, err)
+		}
+		if !c.refused && c.most > 0 && fixed+feeLamports(0, p.price, p.unitLimit) > c.most {
+			t.Errorf("at most %d lamports: price %d costs more", c.most, p.price)
 		}
 	}
 }

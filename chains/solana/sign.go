@@ -21,7 +21,8 @@ const (
 )
 
 // Sign makes one transaction that pays the order, with the blockhash of the
-// last Refresh: chains.ErrStale if that is too old. ValidFor is not used: the
+// last Refresh: chains.ErrStale if that is too old. MaxFee holds for the fee and
+// a guard's rent: chains.ErrFeeCapped if it forbids even the least price. ValidFor is not used: the
 // blockhash decides how long the transaction can land. An order with Reuse gets
 // another variant for the guard account of that slot.
 //
@@ -41,12 +42,15 @@ func (c *Chain) sign(ctx context.Context, o chains.Order) (chains.Signed, error)
 		return chains.Signed{}, err
 	}
 	slot := chains.Slot{Kind: chains.SlotBlockhash, Authority: c.info.Treasury, FromHeight: p.contextSlot, ExpiresHeight: p.lastValid}
-	most := c.rent
+	fixed := feeLamports(c.signatures(p.lane), 0, 0)
 	if o.Reuse != nil || c.cfg.Exclusive == ExclusiveGuard {
 		if p.guard, slot, err = c.guardSlot(ctx, o, p); err != nil {
 			return chains.Signed{}, err
 		}
-		most += p.guard.rent
+		fixed += p.guard.rent
+	}
+	if err := p.afford(o.MaxFee, fixed, c.cfg.ComputeUnitPriceFloor); err != nil {
+		return chains.Signed{}, err
 	}
 	tx, err := sol.NewTransaction(instructions(p), p.blockhash, sol.TransactionPayer(p.lane))
 	if err != nil {
@@ -74,7 +78,9 @@ func (c *Chain) sign(ctx context.Context, o chains.Order) (chains.Signed, error)
 			Sender:   p.lane.String(),
 			GasLimit: uint64(p.unitLimit),
 			FeeCap:   payment.Units(p.price),
-			MaxFee:   payment.Units(feeLamports(len(tx.Signatures), p.price, p.unitLimit) + most),
+			MaxFee:   payment.Units(fixed + feeLamports(0, p.price, p.unitLimit) + c.rent),
+
+			FeeCapped: p.price < p.market,
 		},
 	}, nil
 }
@@ -86,7 +92,7 @@ type plan struct {
 	decimals                                      uint8
 	memo                                          string
 	unitLimit, dataLimit                          uint32
-	price                                         uint64
+	price, market                                 uint64 // micro-lamports per compute unit; without caps
 	blockhash                                     sol.Hash
 	contextSlot, lastValid                        uint64
 	guard                                         *guard // nil: exclusive by its blockhash
@@ -136,9 +142,25 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	return plan{
 		lane: lane, treasury: c.keys.treasury, source: c.keys.treasuryATA, payee: payee, payeeATA: payeeATA, mint: c.keys.mint,
 		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID,
-		unitLimit: c.unitLimit(o.IntentID, bump), dataLimit: c.cfg.LoadedAccountsDataLimit, price: n.price,
+		unitLimit: c.unitLimit(o.IntentID, bump), dataLimit: c.cfg.LoadedAccountsDataLimit, price: n.price, market: n.market,
 		blockhash: n.blockhash, contextSlot: n.contextSlot, lastValid: n.lastValid,
 	}, nil
+}
+
+// afford lowers the price to what an order allows (0: anything), at no less
+// than the floor; the fixed lamports are those that no price changes. The rent
+// of a new token account is left out: nobody is asked whether it is needed.
+func (p *plan) afford(most payment.Amount, fixed, floor uint64) error {
+	cost := func(price uint64) uint64 { return fixed + feeLamports(0, price, p.unitLimit) }
+	allowed, ok := most.Uint64()
+	if most.IsZero() || !ok || cost(p.price) <= allowed {
+		return nil
+	}
+	if least := cost(floor); allowed < least {
+		return fmt.Errorf("%w: a payment costs %d lamports at least, %d are allowed", chains.ErrFeeCapped, least, allowed)
+	}
+	p.price = (allowed - fixed) * 1_000_000 / uint64(p.unitLimit)
+	return nil
 }
 
 // instructions is the whole payment; if one fails, none takes effect.
