@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
 )
 
-// expired is enough slots to end every blockhash, at finalized too.
-const expired = 150 + 32 + 3
+// expired is enough slots to end every blockhash, and every variant of a
+// payment with a guard account, at finalized too.
+const expired = 2*150 + 32 + 3
 
 // The token refuses all transfers: a person is asked, the fee is booked, and the
 // authorization stays open. After the reason is gone, a retry submits the same
@@ -76,8 +78,18 @@ func TestRevertedPaymentIsRetriedWithTheSameAuthorization(t *testing.T) {
 // gone, and only then another one is signed.
 func TestExpiredBlockhashIsReplacedAfterItsDeathProof(t *testing.T) {
 	t.Parallel()
+	for _, exclusive := range []string{solana.ExclusiveBlockhash, solana.ExclusiveGuard} {
+		t.Run(exclusive, func(t *testing.T) {
+			t.Parallel()
+			expireAndPay(t, exclusive)
+		})
+	}
+}
+
+func expireAndPay(t *testing.T, exclusive string) {
+	t.Helper()
 	net := sandbox.StartSolana(t, 50*time.Millisecond)
-	w := onSolana(t, net)
+	w := onSolana(t, net, exclusive)
 	id := w.accept(nil)
 	w.reserve(id)
 	net.DropNext(t, 1)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/chains/evm"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
@@ -398,7 +399,7 @@ func TestRefusedPayeeIsPaidElsewhere(t *testing.T) {
 	})
 	l.send(id)
 	ethereum := l.chain
-	l.openSolana(net)
+	l.openSolana(net, solana.ExclusiveBlockhash)
 	l.chain = ethereum
 	l.upkeep("the payment is routed anew", l.status(id, payment.Routed))
 	l.do(l.steps.SelectRoute, id)

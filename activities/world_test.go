@@ -115,35 +115,38 @@ func (w *world) openEthereum(node *sandbox.EthereumNode, keys sandbox.EthereumWa
 	return w.on(c, err)
 }
 
-func onSolana(t *testing.T, net sandbox.Solana) *world {
+func onSolana(t *testing.T, net sandbox.Solana, exclusive string) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.payee = sandbox.NewSolanaAddress(t)
 	w.usdc = func(address string) uint64 { return net.USDC(t, address) }
-	return w.openSolana(net)
+	return w.openSolana(net, exclusive)
 }
 
-func (w *world) openSolana(net sandbox.Solana) *world {
+func (w *world) openSolana(net sandbox.Solana, exclusive string) *world {
 	w.Helper()
 	t, keys := w.T, net.NewWallets(w.T, 1)
 	c, err := solana.Open(t.Context(), solana.Config{
 		Name: "solana", GenesisHash: net.GenesisHash, RPCURLs: []string{net.HTTPURL}, Mint: net.USDCMint, Decimals: payment.USDC.Decimals,
-		Treasury: keys.Treasury, Lanes: keys.Lanes, PollIntervalMS: 50, ResendAfterMS: 30_000,
+		Treasury: keys.Treasury, Lanes: keys.Lanes, Exclusive: exclusive, PollIntervalMS: 50, ResendAfterMS: 30_000,
 	}, keys)
 	return w.on(c, err)
 }
 
-// eachChain runs a test on the sandbox's two chains.
+// eachChain runs a test on the sandbox's two chains, and on Solana with both
+// ways to make a payment exclusive.
 func eachChain(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Parallel()
 	t.Run("ethereum", func(t *testing.T) {
 		t.Parallel()
 		test(t, onEthereum(t, sandbox.Start(t).Ethereum(t)))
 	})
-	t.Run("solana", func(t *testing.T) {
-		t.Parallel()
-		test(t, onSolana(t, sandbox.Start(t).Descriptor.Solana))
-	})
+	for _, exclusive := range []string{solana.ExclusiveBlockhash, solana.ExclusiveGuard} {
+		t.Run("solana, "+exclusive, func(t *testing.T) {
+			t.Parallel()
+			test(t, onSolana(t, sandbox.Start(t).Descriptor.Solana, exclusive))
+		})
+	}
 }
 
 // accept stores an intent for the payee, after change.

@@ -62,6 +62,7 @@ const (
 	AddressOffCurve     Code = payment.AddressOffCurve
 	AddressTokenAccount Code = payment.AddressTokenAccount
 	AddressForbidden    Code = payment.AddressForbidden
+	AddressFrozen       Code = payment.AddressFrozen
 
 	DestinationUnverified Code = "destination_unverified"
 	Unavailable           Code = "unavailable"
@@ -124,7 +125,8 @@ var codes = []CodeInfo{
 	{AddressWrongChain, 422, "The address belongs to another chain", "Name the chain that it belongs to, or get the payee's address on this one."},
 	{AddressOffCurve, 422, "Nobody can sign for this Solana address", "It is a program's address: ask the payee for their wallet's address."},
 	{AddressTokenAccount, 422, "The address is a token account", "Give the wallet that owns it; Settle finds or creates the token account."},
-	{AddressForbidden, 422, "The address may not be paid", "It is the zero address, the token itself, or a treasury: correct it."},
+	{AddressForbidden, 422, "The address may not be paid", "It is the zero address, the token itself, a treasury, or a wallet that gave its token account away: correct it."},
+	{AddressFrozen, 422, "The payee's token account is frozen", "The token's issuer has frozen it, nothing can be paid into it: ask the payee for another address."},
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
 	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},

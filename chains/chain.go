@@ -183,6 +183,7 @@ const (
 	SlotEIP3009   SlotKind = "eip3009"          // (token, treasury, authorization nonce)
 	SlotEVMNonce  SlotKind = "evm_nonce"        // (chain, from, nonce)
 	SlotBlockhash SlotKind = "solana_blockhash" // one signature, until its blockhash expires
+	SlotGuard     SlotKind = "solana_guard"     // an account that the payment opens, which can be opened once
 )
 
 // Slot is the resource that makes a payment exclusive. Authority and Nonce
@@ -190,7 +191,7 @@ const (
 type Slot struct {
 	Kind          SlotKind        `json:"kind"`
 	Authority     string          `json:"authority"`                // treasury or lane address
-	Nonce         string          `json:"nonce"`                    // 0x authorization nonce, decimal account nonce, or base58 signature
+	Nonce         string          `json:"nonce"`                    // 0x authorization nonce, decimal account nonce, base58 signature or guard address
 	FromHeight    uint64          `json:"from_height"`              // nothing of it can be on chain below this block number or slot
 	ExpiresAt     *time.Time      `json:"expires_at,omitempty"`     // chain time from which it cannot pay (EIP-3009 validBefore)
 	ExpiresHeight uint64          `json:"expires_height,omitempty"` // block height above which it cannot pay (Solana)
@@ -288,7 +289,7 @@ type Sighting struct {
 	Fee         payment.Amount  `json:"fee"`                 // what Sender was charged: the network fee and the rent of accounts it opened; native base units
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
 	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words; not final: why it waits, where that is known
-	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the chain refuses this payee, and would again
+	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the payee can never be paid on this chain; another transaction would fail too
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
 }
 

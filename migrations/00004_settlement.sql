@@ -83,7 +83,7 @@ CREATE TABLE slots (
   attempt_id     text NOT NULL REFERENCES attempts,
   intent_id      text NOT NULL REFERENCES payment_intents,
   chain          text NOT NULL,
-  kind           text NOT NULL CHECK (kind IN ('eip3009', 'evm_nonce', 'solana_blockhash')),
+  kind           text NOT NULL CHECK (kind IN ('eip3009', 'evm_nonce', 'solana_blockhash', 'solana_guard')),
   authority      text NOT NULL,
   nonce          text NOT NULL,
   from_height    bigint NOT NULL,

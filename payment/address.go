@@ -19,4 +19,5 @@ const (
 	AddressOffCurve     = "address_off_curve"     // a program-derived address nobody can sign for
 	AddressTokenAccount = "address_token_account" // a token account instead of its owner
 	AddressForbidden    = "address_forbidden"     // zero address, the token itself, our own treasury
+	AddressFrozen       = "address_frozen"        // the token's issuer has frozen the payee's account
 )

@@ -19,35 +19,52 @@ const destinationTimeout = 2 * time.Second
 var hexAddress = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]{40}$`)
 
 // CheckDestination accepts the base58 address of an owner: a wallet. What is
-// no wallet is refused with a reason; chains.ErrUnknown if the chain had to be
-// asked and did not answer within 2 s. An address that the chain does not know
-// is a new wallet.
+// no wallet, or has a token account that cannot be paid into, is refused with a
+// reason; chains.ErrUnknown if the chain had to be asked and did not answer
+// within 2 s. An address that the chain does not know is a new wallet.
 func (c *Chain) CheckDestination(ctx context.Context, address string) (string, error) {
 	key, bad := c.checkOffline(address)
 	if bad != nil {
 		return "", bad
 	}
-	ctx, cancel := context.WithTimeout(ctx, destinationTimeout)
-	defer cancel()
-	var found withContext[*account]
-	err := c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
-		info := newCall("getAccountInfo", key.String(), accountOptions(confirmed))
-		if err := n.Do(ctx, info); err != nil {
-			return err
-		}
-		return decode(info, &found)
-	})
+	wallet, tokens, err := c.readPayee(ctx, key)
 	offCurve := !sol.IsOnCurve(key[:])
 	if err != nil && !offCurve {
 		return "", fmt.Errorf("check destination %s: %w", key, err)
 	}
-	if bad := checkAccount(found.Value); bad != nil {
+	if bad := checkAccount(wallet); bad != nil {
 		return "", bad
 	}
 	if offCurve {
 		return "", refuse(payment.AddressOffCurve, "no private key can exist for this address: it is derived from a program; use the address of a wallet")
 	}
+	if bad := checkTokens(tokens, key); bad != nil {
+		return "", bad
+	}
 	return key.String(), nil
+}
+
+// readPayee reads what lives at a payee's address and at its associated token
+// account.
+func (c *Chain) readPayee(ctx context.Context, payee sol.PublicKey) (wallet, tokens *account, err error) {
+	ctx, cancel := context.WithTimeout(ctx, destinationTimeout)
+	defer cancel()
+	ata, err := tokenAccount(payee, c.keys.mint)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
+		call := accountsCall(confirmed, payee, ata)
+		if err := n.Do(ctx, call); err != nil {
+			return err
+		}
+		found, _, err := decodeAccounts(call)
+		if err == nil {
+			wallet, tokens = found[0], found[1]
+		}
+		return err
+	})
+	return wallet, tokens, err
 }
 
 // checkOffline refuses what needs no look at the chain.
@@ -84,6 +101,20 @@ func checkAccount(a *account) *payment.AddressError {
 		return refuse(payment.AddressTokenAccount, "this is a token account; use the address of the wallet that owns it")
 	case a.Executable:
 		return refuse(payment.AddressForbidden, "this is a program; use the address of the payee's wallet")
+	}
+	return nil
+}
+
+// checkTokens refuses by the payee's associated token account; nil, or a closed
+// one, is opened by the payment.
+func checkTokens(a *account, payee sol.PublicKey) *payment.AddressError {
+	switch {
+	case a == nil || !isToken(a.Owner):
+		return nil
+	case !ownedBy(a, payee):
+		return refuse(payment.AddressForbidden, "the wallet has given its token account to somebody else; use another wallet of the payee")
+	case isFrozen(a):
+		return refuse(payment.AddressFrozen, "the token's issuer has frozen the payee's token account; use another wallet of the payee")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // calls are needed and Height is the oldest of their slots.
 func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balances, error) {
 	owners := make([]sol.PublicKey, len(addresses))
-	list := make([]string, 0, 2*len(addresses))
+	list := make([]sol.PublicKey, 0, 2*len(addresses))
 	for i, a := range addresses {
 		key, err := sol.PublicKeyFromBase58(a)
 		if err != nil {
@@ -28,16 +28,16 @@ func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balanc
 			return chains.Balances{}, fmt.Errorf("balances: %w", err)
 		}
 		owners[i] = key
-		list = append(list, ata.String(), key.String())
+		list = append(list, ata, key)
 	}
 	var out chains.Balances
 	err := c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		var calls []*rpcpool.Call
 		for part := range slices.Chunk(list, maxAccounts) {
-			calls = append(calls, newCall("getMultipleAccounts", part, accountOptions(finalized)))
+			calls = append(calls, accountsCall(finalized, part...))
 		}
 		if len(calls) == 0 {
-			calls = append(calls, newCall("getMultipleAccounts", []string{}, accountOptions(finalized)))
+			calls = append(calls, accountsCall(finalized))
 		}
 		if err := n.Do(ctx, calls...); err != nil {
 			return err
@@ -45,15 +45,12 @@ func (c *Chain) Balances(ctx context.Context, addresses []string) (chains.Balanc
 		var accounts []*account
 		height := ^uint64(0)
 		for _, r := range calls {
-			var part withContext[[]*account]
-			if err := decode(r, &part); err != nil {
+			part, slot, err := decodeAccounts(r)
+			if err != nil {
 				return err
 			}
-			accounts = append(accounts, part.Value...)
-			height = min(height, part.Context.Slot)
-		}
-		if len(accounts) != len(list) {
-			return fmt.Errorf("%w: asked for %d accounts, got %d", chains.ErrUnknown, len(list), len(accounts))
+			accounts = append(accounts, part...)
+			height = min(height, slot)
 		}
 		out = chains.Balances{Height: height, Token: map[string]payment.Amount{}, Native: map[string]payment.Amount{}}
 		for i, a := range addresses {

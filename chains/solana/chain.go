@@ -30,8 +30,14 @@ type Chain struct {
 	pool    *rpcpool.Pool
 	anchor  *witness.Anchor
 	scanner *witness.Scanner
-	rent    uint64 // lamports that a new token account costs
 	network atomic.Pointer[network]
+	secret  atomic.Pointer[[32]byte] // of guard accounts; nil until one is needed
+
+	units      atomic.Uint32 // that the sample payment took; 0: not known
+	measuredAt atomic.Int64  // when that was last asked for, in Unix nanoseconds
+
+	rent      uint64 // lamports that a new token account costs
+	guardRent uint64 // lamports that a guard account costs
 }
 
 var _ chains.Chain = (*Chain)(nil)
@@ -77,11 +83,12 @@ func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error)
 // finality still holds and whether nodes agree.
 const watchEvery = 10
 
-// readToken checks the mint and learns what a token account costs.
+// readToken checks the mint and learns what token and guard accounts cost.
 func (c *Chain) readToken(ctx context.Context, n *rpcpool.Node) error {
 	mint := newCall("getAccountInfo", c.cfg.Mint, accountOptions(confirmed))
 	rent := newCall("getMinimumBalanceForRentExemption", tokenAccountSize)
-	if err := n.Do(ctx, mint, rent); err != nil {
+	guardRent := newCall("getMinimumBalanceForRentExemption", 0)
+	if err := n.Do(ctx, mint, rent, guardRent); err != nil {
 		return err
 	}
 	var account withContext[*account]
@@ -89,6 +96,9 @@ func (c *Chain) readToken(ctx context.Context, n *rpcpool.Node) error {
 		return err
 	}
 	if err := decode(rent, &c.rent); err != nil {
+		return err
+	}
+	if err := decode(guardRent, &c.guardRent); err != nil {
 		return err
 	}
 	a := account.Value
@@ -131,6 +141,44 @@ func (d *data) UnmarshalJSON(b []byte) error {
 
 func accountOptions(commitment string) options {
 	return options{"commitment": commitment, "encoding": "base64"}
+}
+
+// accountsCall reads several accounts at once; decodeAccounts reads the answer.
+func accountsCall(commitment string, keys ...sol.PublicKey) *rpcpool.Call {
+	return newCall("getMultipleAccounts", addresses(keys), accountOptions(commitment))
+}
+
+// decodeAccounts returns one account per key, nil where there is none, and the
+// slot that they are of.
+func decodeAccounts(c *rpcpool.Call) ([]*account, uint64, error) {
+	var found withContext[[]*account]
+	if err := decode(c, &found); err != nil {
+		return nil, 0, err
+	}
+	if asked := len(c.Params[0].([]string)); len(found.Value) != asked {
+		return nil, 0, fmt.Errorf("%w: asked for %d accounts, got %d", chains.ErrUnknown, asked, len(found.Value))
+	}
+	return found.Value, found.Context.Slot, nil
+}
+
+// An SPL token account: mint, owner (byte 32), amount (byte 64), delegate,
+// state (byte 108), and more.
+const (
+	ownerAt     = 32
+	amountAt    = 64
+	stateAt     = 108
+	stateFrozen = 2
+)
+
+// ownedBy reports whether a token account is one of an owner's. The owner of
+// an associated one can give it away.
+func ownedBy(a *account, owner sol.PublicKey) bool {
+	return len(a.Data.bytes) >= tokenAccountSize && sol.PublicKeyFromBytes(a.Data.bytes[ownerAt:amountAt]) == owner
+}
+
+// isFrozen reports whether a token account can neither pay nor be paid.
+func isFrozen(a *account) bool {
+	return a != nil && isToken(a.Owner) && len(a.Data.bytes) >= tokenAccountSize && a.Data.bytes[stateAt] == stateFrozen
 }
 
 // isToken reports whether a program is one of the two token programs.

@@ -29,6 +29,7 @@ type network struct {
 	contextSlot uint64 // of the blockhash
 	lastValid   uint64 // block height, not slot
 	price       uint64 // micro-lamports per compute unit
+	market      uint64 // what the price would be without a cap
 }
 
 // Conditions returns what the last successful Refresh read.
@@ -41,7 +42,8 @@ func (c *Chain) Conditions() (chains.Conditions, bool) {
 }
 
 // Refresh reads blockhash, heights, fees and balances from one node, in one
-// batch. The blockhash is of commitment confirmed: finalized would waste a
+// batch, and from time to time before that how many compute units a payment
+// takes. The blockhash is of commitment confirmed: finalized would waste a
 // fifth of its life, processed may be of a fork that dies (S1). In the
 // background the other nodes are asked how they are, and from time to time
 // whether a finalized block is still there: chains.ErrFrozen once it is not.
@@ -51,6 +53,7 @@ func (c *Chain) Refresh(ctx context.Context) error {
 	}
 	defer c.anchor.Watch(ctx)
 	defer c.pool.Watch(ctx)
+	c.measureUnits(ctx)
 	return c.any(ctx, func(ctx context.Context, n *rpcpool.Node) error {
 		fresh, err := c.read(ctx, n)
 		if err != nil {
@@ -63,14 +66,13 @@ func (c *Chain) Refresh(ctx context.Context) error {
 
 func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	start := time.Now()
-	treasuryATA := c.keys.treasuryATA.String()
 	var (
 		genesis  = n.Identity()
 		hash     = newCall("getLatestBlockhash", at(confirmed))
 		height   = newCall("getBlockHeight", at(confirmed))
 		final    = newCall("getSlot", at(finalized))
-		accounts = newCall("getMultipleAccounts", append([]string{sol.SysVarClockPubkey.String(), treasuryATA}, c.cfg.Lanes[:min(len(c.cfg.Lanes), maxAccounts-2)]...), accountOptions(confirmed))
-		fees     = newCall("getRecentPrioritizationFees", []string{treasuryATA})
+		accounts = accountsCall(confirmed, append([]sol.PublicKey{sol.SysVarClockPubkey, c.keys.treasuryATA}, c.keys.lanes[:min(len(c.keys.lanes), maxAccounts-2)]...)...)
+		fees     = newCall("getRecentPrioritizationFees", []string{c.keys.treasuryATA.String()})
 	)
 	if err := n.Do(ctx, genesis, hash, height, final, accounts, fees); err != nil {
 		return nil, err
@@ -83,14 +85,13 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		LastValidBlockHeight uint64 `json:"lastValidBlockHeight"`
 	}]
 	var blockHeight, finalSlot uint64
-	var state withContext[[]*account]
 	var recent []struct {
 		Fee uint64 `json:"prioritizationFee"`
 	}
 	for _, d := range []struct {
 		call *rpcpool.Call
 		into any
-	}{{hash, &latest}, {height, &blockHeight}, {final, &finalSlot}, {accounts, &state}, {fees, &recent}} {
+	}{{hash, &latest}, {height, &blockHeight}, {final, &finalSlot}, {fees, &recent}} {
 		if err := decode(d.call, d.into); err != nil {
 			return nil, err
 		}
@@ -105,14 +106,15 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	if err := plausible(latest.Value.LastValidBlockHeight, blockHeight); err != nil {
 		return nil, err
 	}
-	if len(state.Value) < 2 {
-		return nil, fmt.Errorf("%w: getMultipleAccounts: %d accounts", chains.ErrUnknown, len(state.Value))
-	}
-	chainTime, err := clockTime(state.Value[0])
+	state, headSlot, err := decodeAccounts(accounts)
 	if err != nil {
 		return nil, err
 	}
-	balance, err := tokenAmount(state.Value[1], c.keys.treasury, c.keys.mint)
+	chainTime, err := clockTime(state[0])
+	if err != nil {
+		return nil, err
+	}
+	balance, err := tokenAmount(state[1], c.keys.treasury, c.keys.mint)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +122,14 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	for i, r := range recent {
 		paid[i] = r.Fee
 	}
-	price := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor, c.cfg.ComputeUnitPriceCap)
+	market := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor)
+	price := min(market, c.cfg.ComputeUnitPriceCap)
+	unitLimit := c.unitLimit(sampleMemo, firstBump)
 	detail := map[string]any{
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
-		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(),
+		"compute_unit_limit": unitLimit, "compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(),
 	}
-	for i, a := range state.Value[2:] {
+	for i, a := range state[2:] {
 		lamports := uint64(0)
 		if a != nil {
 			lamports = a.Lamports
@@ -136,10 +140,10 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		Conditions: chains.Conditions{
 			Chain:           c.cfg.Name,
 			ObservedAt:      start, // not later: the blockhash may be as old as the request
-			Head:            state.Context.Slot,
+			Head:            headSlot,
 			Finalized:       finalSlot,
 			HeadTime:        chainTime,
-			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, c.cfg.ComputeUnitLimit)),
+			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, unitLimit) + c.exclusiveCost()),
 			TreasuryBalance: payment.Units(balance),
 			LatencyMillis:   time.Since(start).Milliseconds(),
 			Nodes:           c.pool.Stats(),
@@ -149,6 +153,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 		contextSlot: latest.Context.Slot,
 		lastValid:   latest.Value.LastValidBlockHeight,
 		price:       price,
+		market:      market,
 	}, nil
 }
 
@@ -176,28 +181,36 @@ func tokenAmount(a *account, owner, mint sol.PublicKey) (uint64, error) {
 		return 0, nil
 	}
 	b := a.Data.bytes
-	if len(b) < tokenAccountSize || sol.PublicKeyFromBytes(b[:32]) != mint || sol.PublicKeyFromBytes(b[32:64]) != owner {
+	if !ownedBy(a, owner) || sol.PublicKeyFromBytes(b[:ownerAt]) != mint {
 		return 0, fmt.Errorf("%w: the token account of %s holds something else", chains.ErrUnknown, owner)
 	}
-	return binary.LittleEndian.Uint64(b[64:72]), nil
+	return binary.LittleEndian.Uint64(b[amountAt:]), nil
 }
 
 // unitPrice is the percentile (1 to 100, nearest rank) of recently paid
-// prices, held between floor and cap; all in micro-lamports per compute unit.
-func unitPrice(recent []uint64, percentile int, floor, limit uint64) uint64 {
+// prices, or the floor; all in micro-lamports per compute unit.
+func unitPrice(recent []uint64, percentile int, floor uint64) uint64 {
 	price := floor
 	if len(recent) > 0 {
 		sorted := slices.Sorted(slices.Values(recent))
 		rank := (percentile*len(sorted) + 99) / 100
 		price = sorted[max(rank, 1)-1]
 	}
-	return min(max(price, floor), limit)
+	return max(price, floor)
 }
 
 // feeLamports is what the network charges: 5000 lamports per signature and
 // the priority fee, which is for the limit, not for what was used.
 func feeLamports(signatures int, price uint64, limit uint32) uint64 {
 	return uint64(signatures)*signatureLamports + (price*uint64(limit)+999_999)/1_000_000
+}
+
+// exclusiveCost is what every new payment costs in lamports to be exclusive.
+func (c *Chain) exclusiveCost() uint64 {
+	if c.cfg.Exclusive == ExclusiveGuard {
+		return c.guardRent
+	}
+	return 0
 }
 
 // signatures a payment over this lane carries.

@@ -26,15 +26,18 @@ type Config struct {
 	Treasury string   `json:"treasury"` // owner of the token account that pays
 	Lanes    []string `json:"lanes"`    // accounts that pay fees; default: the treasury
 
+	Exclusive string `json:"exclusive"` // what keeps a payment from being made twice: ExclusiveBlockhash (default) or ExclusiveGuard
+
 	PollIntervalMS     int64 `json:"poll_interval_ms"`      // default 1000
 	ResendAfterMS      int64 `json:"resend_after_ms"`       // default 2000
 	FinalityETAMS      int64 `json:"finality_eta_ms"`       // from sending to finalized; default 13000
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms"` // a blockhash older than this is not signed; default 20000
 
-	ComputeUnitLimit           uint32 `json:"compute_unit_limit"`            // per payment; default 120000
+	ComputeUnitLimit           uint32 `json:"compute_unit_limit"`            // per payment, at most; default 120000
 	ComputeUnitPricePercentile int    `json:"compute_unit_price_percentile"` // of recent fees on the treasury's token account; default 75
 	ComputeUnitPriceFloor      uint64 `json:"compute_unit_price_floor"`      // micro-lamports per compute unit; default 1000
 	ComputeUnitPriceCap        uint64 `json:"compute_unit_price_cap"`        // micro-lamports per compute unit; default 1000000
+	LoadedAccountsDataLimit    uint32 `json:"loaded_accounts_data_limit"`    // bytes of accounts and programs that a payment may load; default 2097152
 
 	ExplorerTxURL string `json:"explorer_tx_url"` // with %s for the signature; may be empty
 }
@@ -61,6 +64,9 @@ func (c Config) withDefaults() Config {
 	set(&c.FinalityETAMS, 13_000)
 	set(&c.MaxConditionsAgeMS, 20_000)
 	set(&c.RPCRestMS, 1000)
+	if c.Exclusive == "" {
+		c.Exclusive = ExclusiveBlockhash
+	}
 	if c.ComputeUnitLimit == 0 {
 		c.ComputeUnitLimit = 120_000
 	}
@@ -72,6 +78,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ComputeUnitPriceCap == 0 {
 		c.ComputeUnitPriceCap = 1_000_000
+	}
+	if c.LoadedAccountsDataLimit == 0 {
+		c.LoadedAccountsDataLimit = 2 << 20
 	}
 	if len(c.Lanes) == 0 {
 		c.Lanes = []string{c.Treasury}
@@ -113,6 +122,9 @@ func (c Config) validate() (keys, error) {
 	if c.Decimals < 0 || c.Decimals > 18 {
 		fault("decimals", "%d is not between 0 and 18", c.Decimals)
 	}
+	if c.Exclusive != ExclusiveBlockhash && c.Exclusive != ExclusiveGuard {
+		fault("exclusive", "%q is neither %s nor %s", c.Exclusive, ExclusiveBlockhash, ExclusiveGuard)
+	}
 	between := func(field string, v, low, high int64) {
 		if v < low || v > high {
 			fault(field, "%d is not between %d and %d", v, low, high)
@@ -125,6 +137,7 @@ func (c Config) validate() (keys, error) {
 	between("rpc_rest_ms", c.RPCRestMS, 1, 60_000)
 	between("compute_unit_limit", int64(c.ComputeUnitLimit), 1000, 1_400_000)
 	between("compute_unit_price_percentile", int64(c.ComputeUnitPricePercentile), 1, 100)
+	between("loaded_accounts_data_limit", int64(c.LoadedAccountsDataLimit), 64<<10, 64<<20)
 	if c.RPCCallsPerSecond < 0 {
 		fault("rpc_calls_per_second", "%g is below 0, which is no limit", c.RPCCallsPerSecond)
 	}

@@ -20,7 +20,17 @@ type observation struct {
 	LookupSlot          uint64 `json:"lookup_slot"`           // from which the statuses were answered
 	BlockhashExpired    bool   `json:"blockhash_expired"`     // of every transaction, at confirmed and at finalized
 
+	Guard *guardFacts `json:"guard,omitempty"` // of slots with a guard account
+
 	statuses []*status
+}
+
+// doubt says why an observation may be no proof.
+func (o observation) doubt() string {
+	if o.Guard != nil && o.Guard.doubt != "" {
+		return o.Guard.doubt
+	}
+	return "the node cannot rule out that it may yet pay"
 }
 
 // deathProof is stored with the outcome Dead.
@@ -37,12 +47,16 @@ type deathProof struct {
 // absent although its last possible block is finalized, the node has the
 // history since the signing, and it takes the blockhash no more. The last
 // matters if the end of the blockhash's life was a lie when it was signed.
+// Where the payment has a guard account, that must not show that it was paid.
 func cannotPay(o observation, slot chains.Slot) bool {
 	if len(o.statuses) == 0 || o.LookupSlot < o.FinalizedSlot { // the lookup was answered by a node that lags behind the first answer
 		return false
 	}
+	if slot.Kind == chains.SlotGuard && (o.Guard == nil || o.Guard.doubt != "" || o.Guard.Slot < o.FinalizedSlot) {
+		return false
+	}
 	for _, s := range o.statuses {
-		if s == nil {
+		if s == nil || s.final() && s.guarded {
 			if o.FinalizedHeight <= slot.ExpiresHeight || o.FirstAvailableBlock > slot.FromHeight || !o.BlockhashExpired {
 				return false
 			}
@@ -72,7 +86,7 @@ func (c *Chain) prove(ctx context.Context, n *rpcpool.Node, w []chains.Watched, 
 		if err != nil {
 			settleNegative(&out[i], subset[j], nil, err.Error())
 		} else {
-			settleNegative(&out[i], subset[j], &observed[j], "the node cannot rule out that it may yet pay")
+			settleNegative(&out[i], subset[j], &observed[j], observed[j].doubt())
 		}
 	}
 }
@@ -92,7 +106,7 @@ func settleNegative(s *chains.Sighting, w chains.Watched, o *observation, why st
 		s.SlotDead = true
 		s.Proof = mustJSON(p)
 	case !proven:
-		s.Kind, s.SlotDead, s.Proof = chains.Included, false, nil
+		s.Kind, s.SlotDead, s.Permanent, s.Proof = chains.Included, false, false, nil
 		s.Reason += "; but " + why
 	default:
 		var e evidence
@@ -107,28 +121,16 @@ func settleNegative(s *chains.Sighting, w chains.Watched, o *observation, why st
 // observe asks the node in two steps, the second begun after the first was
 // answered.
 func (c *Chain) observe(ctx context.Context, n *rpcpool.Node, w []chains.Watched) ([]observation, error) {
-	genesis := n.Identity()
-	height := newCall("getBlockHeight", at(finalized))
-	slot := newCall("getSlot", at(finalized))
-	first := newCall("getFirstAvailableBlock")
-	if err := n.Do(ctx, genesis, height, slot, first); err != nil {
-		return nil, err
-	}
-	if err := n.Identified(genesis); err != nil {
-		return nil, err
-	}
-	base := observation{Node: n.Name()}
-	if err := decode(height, &base.FinalizedHeight); err != nil {
-		return nil, err
-	}
-	if err := decode(slot, &base.FinalizedSlot); err != nil {
-		return nil, err
-	}
-	if err := decode(first, &base.FirstAvailableBlock); err != nil {
+	base, err := observeHead(ctx, n)
+	if err != nil {
 		return nil, err
 	}
 	hashes := newBlockhashes(w)
-	statuses, err := lookUp(ctx, n, w, hashes.calls...)
+	guards, err := newGuards(w, base.FinalizedSlot)
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := lookUp(ctx, n, w, append(hashes.calls, guards.calls...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +142,36 @@ func (c *Chain) observe(ctx context.Context, n *rpcpool.Node, w []chains.Watched
 		if out[i].BlockhashExpired, err = hashes.expired(w[i], base.FinalizedSlot); err != nil {
 			return nil, err
 		}
+		if out[i].Guard, err = c.guardFacts(ctx, n, w[i], guards); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// observeHead is the first step: how far the node has come.
+func observeHead(ctx context.Context, n *rpcpool.Node) (observation, error) {
+	genesis := n.Identity()
+	height := newCall("getBlockHeight", at(finalized))
+	slot := newCall("getSlot", at(finalized))
+	first := newCall("getFirstAvailableBlock")
+	if err := n.Do(ctx, genesis, height, slot, first); err != nil {
+		return observation{}, err
+	}
+	if err := n.Identified(genesis); err != nil {
+		return observation{}, err
+	}
+	head := observation{Node: n.Name()}
+	if err := decode(height, &head.FinalizedHeight); err != nil {
+		return observation{}, err
+	}
+	if err := decode(slot, &head.FinalizedSlot); err != nil {
+		return observation{}, err
+	}
+	if err := decode(first, &head.FirstAvailableBlock); err != nil {
+		return observation{}, err
+	}
+	return head, nil
 }
 
 // blockhashes asks whether the blockhashes of payments can still be used.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	sol "github.com/gagliardetto/solana-go"
+
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/chains/witness"
@@ -19,7 +21,15 @@ func TestVerdicts(t *testing.T) {
 		return &rpcpool.Error{Code: -32002, Message: "Transaction simulation failed", Data: json.RawMessage(`{"err":` + err + `,"logs":[]}`)}
 	}
 	code := func(n int) error { return &rpcpool.Error{Code: n, Message: "words"} }
-	instruction := func(n int) error { return preflight(fmt.Sprintf(`{"InstructionError":[3,{"Custom":%d}]}`, n)) }
+	program := func(index, n int) error {
+		return preflight(fmt.Sprintf(`{"InstructionError":[%d,{"Custom":%d}]}`, index, n))
+	}
+	account := func(n int) error { return program(0, n) }
+	instruction := func(n int) error { return program(1, n) }
+	message := &sol.Message{
+		AccountKeys:  []sol.PublicKey{sol.SPLAssociatedTokenAccountProgramID, sol.TokenProgramID},
+		Instructions: []sol.CompiledInstruction{{ProgramIDIndex: 0}, {ProgramIDIndex: 1}},
+	}
 	for _, c := range []struct {
 		err   error
 		want  chains.Acceptance
@@ -66,7 +76,9 @@ func TestVerdicts(t *testing.T) {
 		{preflight(`"UnsupportedVersion"`), chains.Rejected, "unsupported_version"},
 		{preflight(`"SomethingNew"`), chains.Unsure, "transaction_error_unclassified"},
 		{preflight(`{"InstructionError":[0,"ComputationalBudgetExceeded"]}`), chains.Unsure, "instruction_error"},
-		{instruction(0x0), chains.Unsure, "account_not_rent_exempt_or_in_use"},
+		{account(0x0), chains.Unsure, "payee_account_given_away"},
+		{account(0x1), chains.Unsure, chains.VerdictFunds},
+		{program(2, 0x1), chains.Unsure, "instruction_error"},
 		{instruction(0x1), chains.Unsure, "treasury_needs_tokens"},
 		{instruction(0x3), chains.Rejected, "mint_mismatch"},
 		{instruction(0x4), chains.Rejected, "owner_mismatch"},
@@ -79,7 +91,7 @@ func TestVerdicts(t *testing.T) {
 		{&rpcpool.HTTPError{Status: 404}, chains.Unsure, "http_error"},
 		{errors.New("connection refused"), chains.Unsure, "transport"},
 	} {
-		if got := verdictOf(c.err); got.Acceptance != c.want || got.Class != c.class {
+		if got := verdictOf(c.err, message); got.Acceptance != c.want || got.Class != c.class {
 			t.Errorf("%v: %s %s, want %s %s", c.err, got.Acceptance, got.Class, c.want, c.class)
 		}
 	}
@@ -109,6 +121,10 @@ func seenFailed(level string) *status {
 	return &status{Slot: 7, ConfirmationStatus: level, Err: json.RawMessage(`{"InstructionError":[3,{"Custom":1}]}`)}
 }
 
+func refused(level string) *status {
+	return &status{Slot: 7, ConfirmationStatus: level, Err: json.RawMessage(`{"InstructionError":[2,{"Custom":0}]}`), guarded: true}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	const end = 1000
@@ -130,6 +146,11 @@ func TestJudge(t *testing.T) {
 		{"finalized failure", []*status{seenFailed("finalized")}, 1, chains.Reverted},
 		{"one variant failed, the other may land", []*status{seenFailed("finalized"), nil}, end, chains.Unseen},
 		{"one variant failed, the other expired", []*status{seenFailed("finalized"), nil}, end + 1, chains.Reverted},
+		{"refused by its guard", []*status{refused("finalized")}, end, chains.Unseen},
+		{"refused by its guard, reversible", []*status{refused("confirmed")}, end + 1, chains.Unseen},
+		{"refused by its guard, past the window", []*status{refused("finalized")}, end + 1, chains.Dead},
+		{"refused by its guard, since the other paid", []*status{refused("finalized"), seen("finalized")}, end, chains.Paid},
+		{"refused by its guard, the other is included", []*status{seen("confirmed"), refused("confirmed")}, end, chains.Included},
 		{"one variant failed, the other paid", []*status{seenFailed("finalized"), seen("finalized")}, end + 1, chains.Paid},
 	} {
 		if got := judge(c.in, c.height, end); got.kind != c.want {
@@ -168,6 +189,58 @@ func TestCannotPay(t *testing.T) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
+
+	slot.Kind = chains.SlotGuard
+	for _, c := range []struct {
+		name   string
+		change func(*observation)
+		want   bool
+	}{
+		{"absent after the end, no guard", func(*observation) {}, true},
+		{"refused by its guard", func(o *observation) { o.statuses = []*status{refused("finalized"), nil} }, true},
+		{"refused by its guard, another may land", func(o *observation) {
+			o.statuses = []*status{refused("finalized")}
+			o.FinalizedHeight = 1000
+		}, false},
+		{"the guard was not read", func(o *observation) { o.Guard = nil }, false},
+		{"the guard was read before the end", func(o *observation) { o.Guard.Slot = 1099 }, false},
+		{"the guard may have been paid by", func(o *observation) { o.Guard.doubt = "it exists" }, false},
+	} {
+		o := good
+		o.Guard = &guardFacts{Slot: 1100}
+		c.change(&o)
+		if got := cannotPay(o, slot); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestGuardUses(t *testing.T) {
+	t.Parallel()
+	ours := []chains.StoredTx{{Hash: "ours"}}
+	failed := json.RawMessage(`{"InstructionError":[2,{"Custom":0}]}`)
+	for _, c := range []struct {
+		name      string
+		lamports  uint64
+		uses      []guardUse
+		doubtful  bool
+		strangers int
+	}{
+		{"never used", 0, nil, false, 0},
+		{"our failure", 0, []guardUse{{Signature: "ours", Err: failed}}, false, 0},
+		{"our success", 890_880, []guardUse{{Signature: "ours"}}, true, 0},
+		{"our success, and spoiled", 890_880, []guardUse{{Signature: "x"}, {Signature: "ours"}}, true, 1},
+		{"spoiled", 1_000_000, []guardUse{{Signature: "x"}, {Signature: "ours", Err: failed}}, false, 1},
+		{"only named by a stranger", 0, []guardUse{{Signature: "x"}}, false, 1},
+		{"exists, opened by nobody", 890_880, []guardUse{{Signature: "x", Err: failed}}, true, 0},
+		{"too many to tell", 0, make([]guardUse, maxGuardUses), true, maxGuardUses},
+	} {
+		f := guardFacts{Lamports: c.lamports}
+		f.weigh(c.uses, ours)
+		if (f.doubt != "") != c.doubtful || len(f.Strangers) != c.strangers {
+			t.Errorf("%s: doubt %q, strangers %v", c.name, f.doubt, f.Strangers)
+		}
+	}
 }
 
 func TestUnitPrice(t *testing.T) {
@@ -182,10 +255,35 @@ func TestUnitPrice(t *testing.T) {
 		{[]uint64{40, 10, 30, 20}, 75, 30},
 		{[]uint64{40, 10, 30, 20}, 100, 40},
 		{[]uint64{40, 10, 30, 20}, 1, 10},
-		{[]uint64{5000}, 50, 100},
+		{[]uint64{5000}, 50, 5000},
 	} {
-		if got := unitPrice(c.recent, c.percentile, 10, 100); got != c.want {
+		if got := unitPrice(c.recent, c.percentile, 10); got != c.want {
 			t.Errorf("unitPrice(%v, %d) = %d, want %d", c.recent, c.percentile, got, c.want)
+		}
+	}
+}
+
+func TestPriceKeepsToWhatAnOrderAllows(t *testing.T) {
+	t.Parallel()
+	const floor, fixed = 1000, 10_000
+	for _, c := range []struct {
+		most, want uint64
+		refused    bool
+	}{
+		{0, 50_000, false},      // the chain's own cap only
+		{16_000, 50_000, false}, // 120000 units at 50000 micro-lamports are 6000 lamports
+		{15_999, 49_991, false},
+		{10_120, 1000, false},
+		{10_119, 0, true}, // below the floor
+		{1, 0, true},
+	} {
+		p := plan{unitLimit: 120_000, price: 50_000}
+		err := p.afford(payment.Units(c.most), fixed, floor)
+		if c.refused != errors.Is(err, chains.ErrFeeCapped) || !c.refused && p.price != c.want {
+			t.Errorf("at most %d lamports: price %d, %v", c.most, p.price, err)
+		}
+		if !c.refused && c.most > 0 && fixed+feeLamports(0, p.price, p.unitLimit) > c.most {
+			t.Errorf("at most %d lamports: price %d costs more", c.most, p.price)
 		}
 	}
 }
@@ -255,9 +353,11 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 		"mint":                          func(c *Config) { c.Mint = "USDC" },
 		"treasury":                      func(c *Config) { c.Treasury = "0x00" },
 		"lanes[0]":                      func(c *Config) { c.Lanes = []string{"x"} },
+		"exclusive":                     func(c *Config) { c.Exclusive = "nonce" },
 		"decimals":                      func(c *Config) { c.Decimals = 19 },
 		"max_conditions_age_ms":         func(c *Config) { c.MaxConditionsAgeMS = 60_000 },
 		"compute_unit_limit":            func(c *Config) { c.ComputeUnitLimit = 2_000_000 },
+		"loaded_accounts_data_limit":    func(c *Config) { c.LoadedAccountsDataLimit = 1000 },
 		"compute_unit_price_floor":      func(c *Config) { c.ComputeUnitPriceFloor = 9_000_000 },
 		"compute_unit_price_percentile": func(c *Config) { c.ComputeUnitPricePercentile = 101 },
 		"poll_interval_ms":              func(c *Config) { c.PollIntervalMS = -1 },

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
+
+	sol "github.com/gagliardetto/solana-go"
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/rpcpool"
@@ -15,12 +15,12 @@ import (
 // are agave's codes (rpc-client-api/src/custom_error.rs) and TransactionErrors.
 // Rejected is only what is wrong with the bytes themselves, for ever and on
 // every node. All else is unknown: the bytes may be, or may get, on chain.
-func verdictOf(err error) chains.Verdict {
+func verdictOf(err error, message *sol.Message) chains.Verdict {
 	var rpc *rpcpool.Error
 	var status *rpcpool.HTTPError
 	switch {
 	case errors.As(err, &rpc):
-		class := classifyCode(rpc)
+		class := classifyCode(rpc, message)
 		return chains.Verdict{Acceptance: class.acceptance, Class: class.name, Detail: rpc.Error()}
 	case errors.As(err, &status):
 		return chains.Verdict{Acceptance: chains.Unsure, Class: classifyStatus(status.Status), Detail: status.Error()}
@@ -93,17 +93,34 @@ var transactionErrors = map[string]class{
 	"UnsupportedVersion":                rejected("unsupported_version"),
 }
 
-// tokenErrors maps the custom errors of the SPL Token program.
-var tokenErrors = map[uint64]class{
-	0x0:  unsure("account_not_rent_exempt_or_in_use"), // System: the account exists, which with a guard account means paid earlier
-	0x1:  unsure("treasury_needs_tokens"),
-	0x3:  rejected("mint_mismatch"),
-	0x4:  rejected("owner_mismatch"),
-	0x11: unsure("token_account_frozen"),
-	0x12: rejected("mint_decimals_mismatch"),
+// programErrors maps the custom errors of the programs that a payment calls.
+// The associated token account program passes on what the system program says.
+var programErrors = map[sol.PublicKey]map[uint64]class{
+	sol.TokenProgramID: {
+		0x1:         unsure("treasury_needs_tokens"),
+		0x3:         rejected("mint_mismatch"),
+		0x4:         rejected("owner_mismatch"),
+		tokenFrozen: unsure("token_account_frozen"),
+		0x12:        rejected("mint_decimals_mismatch"),
+	},
+	sol.SystemProgramID: {
+		accountInUse: unsure("guard_account_exists"), // paid earlier, or spoiled: Scan tells
+		0x1:          unsure(chains.VerdictFunds),
+	},
+	sol.SPLAssociatedTokenAccountProgramID: {
+		ataGivenAway: unsure("payee_account_given_away"),
+		0x1:          unsure(chains.VerdictFunds),
+	},
 }
 
-func classifyCode(e *rpcpool.Error) class {
+// Custom errors that say more than their class.
+const (
+	accountInUse = 0x0  // of the system program
+	tokenFrozen  = 0x11 // the source or the destination
+	ataGivenAway = 0x0  // the payee's token account has another owner
+)
+
+func classifyCode(e *rpcpool.Error, message *sol.Message) class {
 	if e.Code == preflightFailure {
 		var data struct {
 			Err json.RawMessage `json:"err"`
@@ -111,7 +128,7 @@ func classifyCode(e *rpcpool.Error) class {
 		if json.Unmarshal(e.Data, &data) != nil {
 			return unsure("preflight_failure")
 		}
-		return classifyTransactionError(data.Err)
+		return classifyTransactionError(data.Err, message)
 	}
 	if c, ok := codes[e.Code]; ok {
 		return c
@@ -120,16 +137,14 @@ func classifyCode(e *rpcpool.Error) class {
 }
 
 // classifyTransactionError reads a TransactionError in JSON: a name, or an
-// object with the name as its only key.
-func classifyTransactionError(raw json.RawMessage) class {
-	name, detail := splitTransactionError(raw)
+// object with the name as its only key. Without the message, nil, a program's
+// error has no name of its own.
+func classifyTransactionError(raw json.RawMessage, message *sol.Message) class {
+	name, _ := splitTransactionError(raw)
 	if name == "InstructionError" {
-		var parts []json.RawMessage
-		var custom struct{ Custom *uint64 }
-		if json.Unmarshal(detail, &parts) == nil && len(parts) == 2 && json.Unmarshal(parts[1], &custom) == nil && custom.Custom != nil {
-			if c, ok := tokenErrors[*custom.Custom]; ok {
-				return c
-			}
+		program, code, ok := programError(raw, message)
+		if c, known := programErrors[program][code]; ok && known {
+			return c
 		}
 		return unsure("instruction_error")
 	}
@@ -137,6 +152,22 @@ func classifyTransactionError(raw json.RawMessage) class {
 		return c
 	}
 	return unsure("transaction_error_" + unclassified)
+}
+
+// programError is the program whose instruction failed with a custom error,
+// and that error; ok is false for every other TransactionError.
+func programError(raw json.RawMessage, message *sol.Message) (program sol.PublicKey, code uint64, ok bool) {
+	name, detail := splitTransactionError(raw)
+	var parts []json.RawMessage
+	var index int
+	var custom struct{ Custom *uint64 }
+	if name != "InstructionError" || message == nil || json.Unmarshal(detail, &parts) != nil || len(parts) != 2 ||
+		json.Unmarshal(parts[0], &index) != nil || json.Unmarshal(parts[1], &custom) != nil || custom.Custom == nil ||
+		index < 0 || index >= len(message.Instructions) {
+		return sol.PublicKey{}, 0, false
+	}
+	program, err := message.Program(message.Instructions[index].ProgramIDIndex)
+	return program, *custom.Custom, err == nil
 }
 
 func splitTransactionError(raw json.RawMessage) (name string, detail json.RawMessage) {
@@ -150,12 +181,6 @@ func splitTransactionError(raw json.RawMessage) (name string, detail json.RawMes
 	for name, detail = range object {
 	}
 	return name, detail
-}
-
-// transactionErrorText is a Sighting's reason: the class for programs, the
-// chain's own words for people.
-func transactionErrorText(raw json.RawMessage) string {
-	return fmt.Sprintf("%s: %s", classifyTransactionError(raw).name, strings.TrimSpace(string(raw)))
 }
 
 func classifyStatus(status int) string {

@@ -25,7 +25,7 @@ type evidence struct {
 	BlockTime      int64               `json:"block_time"` // Unix seconds
 	FeePayer       string              `json:"fee_payer"`
 	Fee            uint64              `json:"fee_lamports"`     // of the network
-	Charged        uint64              `json:"charged_lamports"` // to the fee payer: the fee, and the rent of a token account it opened
+	Charged        uint64              `json:"charged_lamports"` // to the fee payer: the fee, and the rent of accounts it opened
 	Instruction    int                 `json:"instruction"`      // index of the transfer
 	Memo           string              `json:"memo"`
 	Mint           string              `json:"mint,omitempty"`
@@ -70,9 +70,9 @@ type blockResult struct {
 
 // evidence checks what a node shows of a finalized transaction, and returns
 // an error if it is not proof of what its status said.
-func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, txCall, blockCall *rpcpool.Call) (evidence, error) {
+func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, blockCall *rpcpool.Call) (evidence, error) {
 	var tx *transactionResult
-	if err := decode(txCall, &tx); err != nil {
+	if err := decode(x.call, &tx); err != nil {
 		return evidence{}, err
 	}
 	// The block's hash is for people; slot and signature already say which
@@ -155,11 +155,7 @@ func decodeMessage(raw []byte) (*sol.Message, error) {
 // checkDelta is rule S7: over all instructions, the payee's token account
 // gained exactly the amount, of this mint, and the payee owns it.
 func (c *Chain) checkDelta(e *evidence, w chains.Watched, raw []byte, meta *txMeta) error {
-	payee, err := sol.PublicKeyFromBase58(w.To)
-	if err != nil {
-		return fmt.Errorf("payee %q: %w", w.To, err)
-	}
-	ata, err := tokenAccount(payee, c.keys.mint)
+	ata, err := c.payeeAccount(w)
 	if err != nil {
 		return err
 	}

@@ -13,32 +13,38 @@ import (
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/chaintest"
+	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/internal/sandbox"
 )
 
 // TestOneNodeGoesWrong runs the fault cases of all chain families.
 func TestOneNodeGoesWrong(t *testing.T) {
 	t.Parallel()
-	h := harness(sandbox.StartSolana(t, 50*time.Millisecond))
-	h.Advance = nil // its clock is quick enough
-	chaintest.RunFaults(t, h)
+	for _, exclusive := range []string{solana.ExclusiveBlockhash, solana.ExclusiveGuard} {
+		t.Run(exclusive, func(t *testing.T) {
+			t.Parallel()
+			h := harness(sandbox.StartSolana(t, 50*time.Millisecond), exclusive)
+			h.Advance = nil // its clock is quick enough
+			chaintest.RunFaults(t, h)
+		})
+	}
 }
 
-// statuses is getSignatureStatuses' answer as of a slot, with one status in
-// place of each of the signatures' that is named.
-func statuses(params []json.RawMessage, result json.RawMessage, slot uint64, of string, is any) any {
-	var signatures []string
+// answers is an answer about several signatures or accounts as of a slot, with
+// another one about that which is named.
+func answers(params []json.RawMessage, result json.RawMessage, slot uint64, of string, is any) any {
+	var asked []string
 	var answer struct {
 		Context map[string]any `json:"context"`
 		Value   []any          `json:"value"`
 	}
-	if json.Unmarshal(params[0], &signatures) != nil || json.Unmarshal(result, &answer) != nil {
+	if json.Unmarshal(params[0], &asked) != nil || json.Unmarshal(result, &answer) != nil {
 		return result
 	}
 	if slot > 0 {
 		answer.Context["slot"] = slot
 	}
-	if at := slices.Index(signatures, of); at >= 0 {
+	if at := slices.Index(asked, of); at >= 0 {
 		answer.Value[at] = is
 	}
 	return answer
@@ -51,9 +57,17 @@ func lies(s sandbox.Solana) chaintest.Lies {
 		return func(method string, params []json.RawMessage, result json.RawMessage) any {
 			switch method {
 			case "getSignatureStatuses":
-				return statuses(params, result, slot, w.Txs[0].Hash, nil)
+				return answers(params, result, slot, w.Txs[0].Hash, nil)
 			case "getTransaction":
 				return nil
+			case "getMultipleAccounts":
+				if slot > 0 {
+					return answers(params, result, slot, w.Slot.Nonce, nil)
+				}
+			case "getSignaturesForAddress":
+				if slot > 0 {
+					return []any{}
+				}
 			case "getBlockHeight", "getSlot":
 				if slot > 0 {
 					return slot
@@ -114,7 +128,7 @@ func invents(w chains.Watched, mint string) chaintest.Rewrite {
 	return func(method string, params []json.RawMessage, result json.RawMessage) any {
 		switch {
 		case method == "getSignatureStatuses":
-			return statuses(params, result, 0, w.Txs[0].Hash, map[string]any{"slot": 1, "confirmations": nil, "err": nil, "confirmationStatus": "finalized"})
+			return answers(params, result, 0, w.Txs[0].Hash, map[string]any{"slot": 1, "confirmations": nil, "err": nil, "confirmationStatus": "finalized"})
 		case method == "getTransaction" && bytes.Contains(params[0], []byte(w.Txs[0].Hash)):
 			return transaction
 		}

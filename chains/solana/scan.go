@@ -17,7 +17,7 @@ import (
 // node gave all the answers.
 func (c *Chain) Scan(ctx context.Context, w []chains.Watched) ([]chains.Sighting, error) {
 	for _, p := range w {
-		if p.Slot.Kind != chains.SlotBlockhash || p.Slot.ExpiresHeight == 0 || len(p.Txs) == 0 {
+		if p.Slot.Kind != chains.SlotBlockhash && p.Slot.Kind != chains.SlotGuard || p.Slot.ExpiresHeight == 0 || len(p.Txs) == 0 {
 			return nil, fmt.Errorf("solana: scan %s: not a payment of this chain: slot kind %q, expires at height %d, %d transactions", p.IntentID, p.Slot.Kind, p.Slot.ExpiresHeight, len(p.Txs))
 		}
 	}
@@ -31,6 +31,8 @@ type status struct {
 	Confirmations      *uint64         `json:"confirmations"`
 	Err                json.RawMessage `json:"err"`
 	ConfirmationStatus string          `json:"confirmationStatus"`
+
+	guarded bool // failed because its guard account was there: no news about the payment
 }
 
 func (s *status) failed() bool { return !isNull(s.Err) }
@@ -48,21 +50,22 @@ type finding struct {
 
 // judge reads the statuses of a payment's transactions. Paid, Reverted and
 // Dead are candidates yet: they need evidence. Processed is no sighting,
-// since its fork may die.
+// since its fork may die. What a guard account refused counts like absence:
+// the payment may have been made by another variant, or none yet.
 func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
 	included, failed, open := -1, -1, false
 	for i, s := range statuses {
 		switch {
 		case s != nil && s.final() && !s.failed():
 			return finding{chains.Paid, i}
-		case s != nil && s.final():
-			failed = i
-		case s != nil && s.ConfirmationStatus == confirmed:
-			included, open = i, true
-		case s != nil:
-			open = true
-		default:
+		case s == nil, s.guarded && s.final():
 			open = open || finalizedHeight <= expiresHeight
+		case s.final():
+			failed = i
+		case s.ConfirmationStatus == confirmed && !s.guarded:
+			included, open = i, true
+		default:
+			open = true
 		}
 	}
 	switch {
@@ -150,7 +153,13 @@ func lookUp(ctx context.Context, n *rpcpool.Node, w []chains.Watched, others ...
 		out.slot = min(out.slot, part.Context.Slot)
 	}
 	for _, p := range w {
-		out.of = append(out.of, all[:len(p.Txs)])
+		of := all[:len(p.Txs)]
+		for i, s := range of {
+			if s != nil && p.Slot.Kind == chains.SlotGuard {
+				s.guarded = refusedByGuard(s, p.Txs[i].Raw)
+			}
+		}
+		out.of = append(out.of, of)
 		all = all[len(p.Txs):]
 	}
 	return out, nil
@@ -160,6 +169,7 @@ func lookUp(ctx context.Context, n *rpcpool.Node, w []chains.Watched, others ...
 type wantedTx struct {
 	payment, tx int
 	status      *status
+	call        *rpcpool.Call // getTransaction
 }
 
 // examine fetches finalized transactions with their blocks and completes the
@@ -170,41 +180,53 @@ func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched
 		return
 	}
 	blocks := map[uint64]*rpcpool.Call{}
-	txs := make([]*rpcpool.Call, len(wanted))
 	var calls []*rpcpool.Call
-	for i, x := range wanted {
-		txs[i] = newCall("getTransaction", w[x.payment].Txs[x.tx].Hash, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
-		calls = append(calls, txs[i])
+	for i := range wanted {
+		x := &wanted[i]
+		x.call = transactionCall(w[x.payment].Txs[x.tx].Hash)
+		calls = append(calls, x.call)
 		if blocks[x.status.Slot] == nil {
 			blocks[x.status.Slot] = blockCall(x.status.Slot)
 			calls = append(calls, blocks[x.status.Slot])
 		}
 	}
-	err := n.Do(ctx, calls...)
-	for i, x := range wanted {
-		s := &out[x.payment]
-		kind := s.Kind
-		s.Kind = chains.Included
+	unread := n.Do(ctx, calls...)
+	for _, x := range wanted {
+		s, err := &out[x.payment], unread
+		if err == nil {
+			err = c.complete(ctx, n, w[x.payment], x, blocks[x.status.Slot], s)
+		}
 		if err != nil {
-			s.Reason = err.Error()
-			continue
+			s.Kind, s.Reason = chains.Included, err.Error()
 		}
-		e, unread := c.evidence(n, w[x.payment], x, txs[i], blocks[x.status.Slot])
-		if unread != nil {
-			s.Reason = unread.Error()
-			continue
-		}
-		s.Kind = kind
-		s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
-		s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
-		s.LogIndex = e.Instruction
-		s.Sender, s.Fee = e.FeePayer, payment.Units(e.Charged)
-		if kind == chains.Reverted {
-			s.SlotDead = true // atomic: the fee was paid, nothing moved
-			s.Reason = transactionErrorText(x.status.Err)
-		}
-		s.Proof = mustJSON(e)
 	}
+}
+
+func transactionCall(signature string) *rpcpool.Call {
+	return newCall("getTransaction", signature, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
+}
+
+// complete fills in a sighting that says Paid or Reverted, unless what the
+// node shows does not prove it.
+func (c *Chain) complete(ctx context.Context, n *rpcpool.Node, w chains.Watched, x wantedTx, block *rpcpool.Call, s *chains.Sighting) error {
+	e, err := c.evidence(n, w, x, block)
+	if err != nil {
+		return err
+	}
+	if s.Kind == chains.Reverted {
+		reason, permanent, err := c.refusal(ctx, n, w, x)
+		if err != nil {
+			return err
+		}
+		s.Reason, s.Permanent = reason, permanent
+		s.SlotDead = true // atomic: the fee was paid, nothing moved
+	}
+	s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
+	s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
+	s.LogIndex = e.Instruction
+	s.Sender, s.Fee = e.FeePayer, payment.Units(e.Charged)
+	s.Proof = mustJSON(e)
+	return nil
 }
 
 // mustJSON encodes values of this package, which cannot fail.

@@ -28,7 +28,8 @@ func send(ctx context.Context, n *rpcpool.Node, tx chains.StoredTx) chains.Verdi
 		err = request.Err
 	}
 	if err != nil {
-		v := verdictOf(err)
+		message, _ := decodeMessage(tx.Raw) // without it a program's error has no name
+		v := verdictOf(err, message)
 		v.Detail = n.Name() + ": " + strings.TrimPrefix(v.Detail, n.Name()+": ")
 		if strings.HasSuffix(v.Class, unclassified) {
 			n.Unclassified(method)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -21,50 +20,67 @@ const (
 	maxMemo        = 128  // bytes; intent ids are 35
 )
 
-// errReuse: a blockhash slot is one signature, there is nothing to reuse.
-var errReuse = errors.New("order.reuse does not apply to Solana: two signed variants of a payment are two payments; sign a new attempt after the death proof of the last")
-
 // Sign makes one transaction that pays the order, with the blockhash of the
-// last Refresh: chains.ErrStale if that is too old. ValidFor is not used: the
-// blockhash decides how long the transaction can land.
+// last Refresh: chains.ErrStale if that is too old. MaxFee holds for the fee and
+// a guard's rent: chains.ErrFeeCapped if it forbids even the least price. ValidFor is not used: the
+// blockhash decides how long the transaction can land. An order with Reuse gets
+// another variant for the guard account of that slot.
 //
 // Sign cannot know of earlier attempts. The caller signs a new one only after
 // Scan reported Dead, or Reverted with SlotDead (S3).
 func (c *Chain) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
-	p, err := c.plan(o)
+	signed, err := c.sign(ctx, o)
 	if err != nil {
 		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+	}
+	return signed, nil
+}
+
+func (c *Chain) sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
+	p, err := c.plan(o)
+	if err != nil {
+		return chains.Signed{}, err
+	}
+	slot := chains.Slot{Kind: chains.SlotBlockhash, Authority: c.info.Treasury, FromHeight: p.contextSlot, ExpiresHeight: p.lastValid}
+	fixed := feeLamports(c.signatures(p.lane), 0, 0)
+	if o.Reuse != nil || c.cfg.Exclusive == ExclusiveGuard {
+		if p.guard, slot, err = c.guardSlot(ctx, o, p); err != nil {
+			return chains.Signed{}, err
+		}
+		fixed += p.guard.rent
+	}
+	if err := p.afford(o.MaxFee, fixed, c.cfg.ComputeUnitPriceFloor); err != nil {
+		return chains.Signed{}, err
 	}
 	tx, err := sol.NewTransaction(instructions(p), p.blockhash, sol.TransactionPayer(p.lane))
 	if err != nil {
-		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+		return chains.Signed{}, err
 	}
 	if err := c.signAll(ctx, tx); err != nil {
-		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+		return chains.Signed{}, err
 	}
 	raw, err := tx.MarshalBinary()
 	if err != nil {
-		return chains.Signed{}, fmt.Errorf("solana: sign %s: %w", o.IntentID, err)
+		return chains.Signed{}, err
 	}
 	if len(raw) > maxTransaction {
-		return chains.Signed{}, fmt.Errorf("solana: sign %s: transaction has %d bytes, at most %d", o.IntentID, len(raw), maxTransaction)
+		return chains.Signed{}, fmt.Errorf("transaction has %d bytes, at most %d", len(raw), maxTransaction)
 	}
 	signature := tx.Signatures[0].String()
+	if slot.Kind == chains.SlotBlockhash {
+		slot.Nonce = signature
+	}
 	return chains.Signed{
-		Slot: chains.Slot{
-			Kind:          chains.SlotBlockhash,
-			Authority:     c.info.Treasury,
-			Nonce:         signature,
-			FromHeight:    p.contextSlot,
-			ExpiresHeight: p.lastValid,
-		},
+		Slot: slot,
 		Tx: chains.SignedTx{
 			Hash:     signature,
 			Raw:      raw,
 			Sender:   p.lane.String(),
 			GasLimit: uint64(p.unitLimit),
 			FeeCap:   payment.Units(p.price),
-			MaxFee:   payment.Units(feeLamports(len(tx.Signatures), p.price, p.unitLimit) + c.rent),
+			MaxFee:   payment.Units(fixed + feeLamports(0, p.price, p.unitLimit) + c.rent),
+
+			FeeCapped: p.price < p.market,
 		},
 	}, nil
 }
@@ -75,14 +91,15 @@ type plan struct {
 	units                                         uint64
 	decimals                                      uint8
 	memo                                          string
-	unitLimit                                     uint32
-	price                                         uint64
+	unitLimit, dataLimit                          uint32
+	price, market                                 uint64 // micro-lamports per compute unit; without caps
 	blockhash                                     sol.Hash
 	contextSlot, lastValid                        uint64
+	guard                                         *guard // nil: exclusive by its blockhash
 }
 
 func (c *Chain) plan(o chains.Order) (plan, error) {
-	if o.Reuse != nil {
+	if o.Reuse != nil && o.Reuse.Kind != chains.SlotGuard {
 		return plan{}, errReuse
 	}
 	if o.IntentID == "" || len(o.IntentID) > maxMemo || !utf8.ValidString(o.IntentID) {
@@ -103,9 +120,9 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	if err != nil {
 		return plan{}, fmt.Errorf("lane %q: %w", o.Lane.Address, err)
 	}
-	payeeATA, err := tokenAccount(payee, c.keys.mint)
+	payeeATA, bump, err := sol.FindAssociatedTokenAddress(payee, c.keys.mint)
 	if err != nil {
-		return plan{}, err
+		return plan{}, fmt.Errorf("token account of %s: %w", payee, err)
 	}
 	now := o.Now
 	if now.IsZero() {
@@ -125,29 +142,52 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	return plan{
 		lane: lane, treasury: c.keys.treasury, source: c.keys.treasuryATA, payee: payee, payeeATA: payeeATA, mint: c.keys.mint,
 		units: units, decimals: uint8(c.cfg.Decimals), memo: o.IntentID,
-		unitLimit: c.cfg.ComputeUnitLimit, price: n.price,
+		unitLimit: c.unitLimit(o.IntentID, bump), dataLimit: c.cfg.LoadedAccountsDataLimit, price: n.price, market: n.market,
 		blockhash: n.blockhash, contextSlot: n.contextSlot, lastValid: n.lastValid,
 	}, nil
 }
 
+// afford lowers the price to what an order allows (0: anything), at no less
+// than the floor; the fixed lamports are those that no price changes. The rent
+// of a new token account is left out: nobody is asked whether it is needed.
+func (p *plan) afford(most payment.Amount, fixed, floor uint64) error {
+	cost := func(price uint64) uint64 { return fixed + feeLamports(0, price, p.unitLimit) }
+	allowed, ok := most.Uint64()
+	if most.IsZero() || !ok || cost(p.price) <= allowed {
+		return nil
+	}
+	if least := cost(floor); allowed < least {
+		return fmt.Errorf("%w: a payment costs %d lamports at least, %d are allowed", chains.ErrFeeCapped, least, allowed)
+	}
+	p.price = (allowed - fixed) * 1_000_000 / uint64(p.unitLimit)
+	return nil
+}
+
 // instructions is the whole payment; if one fails, none takes effect.
 func instructions(p plan) []sol.Instruction {
-	return []sol.Instruction{
-		unitLimitInstruction(p.unitLimit),
-		unitPriceInstruction(p.price),
+	list := []sol.Instruction{unitLimitInstruction(p.unitLimit), unitPriceInstruction(p.price), dataLimitInstruction(p.dataLimit)}
+	if p.guard != nil {
+		list = append(list, openGuard(p.guard, p.lane, p.treasury))
+	}
+	return append(list,
 		createTokenAccount(p.lane, p.payeeATA, p.payee, p.mint),
 		token.NewTransferCheckedInstruction(p.units, p.decimals, p.source, p.mint, p.payeeATA, p.treasury, nil).Build(),
 		memoInstruction(p.memo, p.treasury),
-	}
+	)
 }
 
-// Compute budget instructions 2 (limit, u32) and 3 (price, u64).
+// Compute budget instructions 2 (limit, u32), 3 (price, u64) and 4 (bytes of
+// loaded accounts, u32).
 func unitLimitInstruction(limit uint32) sol.Instruction {
 	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{2}, limit))
 }
 
 func unitPriceInstruction(price uint64) sol.Instruction {
 	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint64([]byte{3}, price))
+}
+
+func dataLimitInstruction(limit uint32) sol.Instruction {
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{4}, limit))
 }
 
 // createTokenAccount is CreateIdempotent (instruction 1), which solana-go
@@ -165,8 +205,8 @@ func memoInstruction(text string, signer sol.PublicKey) sol.Instruction {
 	return sol.NewInstruction(sol.MemoProgramID, sol.AccountMetaSlice{sol.Meta(signer).SIGNER()}, []byte(text))
 }
 
-// signAll has every required signer sign the message, and checks each
-// signature: a wrong one would be a transaction that never lands.
+// signAll has every required signer sign the message. A wrong signature would
+// be a transaction that never lands.
 func (c *Chain) signAll(ctx context.Context, tx *sol.Transaction) error {
 	message, err := tx.Message.MarshalBinary()
 	if err != nil {
@@ -174,14 +214,23 @@ func (c *Chain) signAll(ctx context.Context, tx *sol.Transaction) error {
 	}
 	tx.Signatures = nil
 	for _, key := range tx.Message.Signers() {
-		b, err := c.signer.Sign(ctx, key.String(), message)
+		b, err := c.signature(ctx, key, message)
 		if err != nil {
-			return fmt.Errorf("signer %s: %w", key, err)
-		}
-		if len(b) != ed25519.SignatureSize || !ed25519.Verify(key[:], message, b) {
-			return fmt.Errorf("signer %s returned an invalid signature", key)
+			return err
 		}
 		tx.Signatures = append(tx.Signatures, sol.SignatureFromBytes(b))
 	}
 	return nil
+}
+
+// signature asks the signer and checks what it returns.
+func (c *Chain) signature(ctx context.Context, key sol.PublicKey, message []byte) ([]byte, error) {
+	b, err := c.signer.Sign(ctx, key.String(), message)
+	if err != nil {
+		return nil, fmt.Errorf("signer %s: %w", key, err)
+	}
+	if len(b) != ed25519.SignatureSize || !ed25519.Verify(key[:], message, b) {
+		return nil, fmt.Errorf("signer %s returned an invalid signature", key)
+	}
+	return b, nil
 }

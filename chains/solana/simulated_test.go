@@ -40,14 +40,14 @@ func simulatedWallets(c *simulated.Chain, lanes int) chaintest.Wallets {
 
 // simulatedHarness works a simulated chain for the suites that the real virtual
 // machine passes.
-func simulatedHarness(t *testing.T, c *simulated.Chain) chaintest.Harness {
-	h := harness(simulatedNetwork(t, c))
+func simulatedHarness(t *testing.T, c *simulated.Chain, exclusive string) chaintest.Harness {
+	h := harness(simulatedNetwork(t, c), exclusive)
 	h.NewWallets = func(_ *testing.T, lanes int) chaintest.Wallets { return simulatedWallets(c, lanes) }
 	h.TokenBalance = func(_ *testing.T, address string) payment.Amount {
 		return payment.Units(c.Account(sol.MustPublicKeyFromBase58(address)).Tokens)
 	}
 	h.Advance = func(*testing.T) { c.Advance(4) }
-	h.Expire = func(*testing.T, chains.Slot) { c.Advance(expired) }
+	h.Expire = func(*testing.T, chains.Slot) { c.Advance(guardExpired) }
 	h.DropPending = func(*testing.T) { c.Drop() }
 	h.Pause = func(*testing.T, bool) {} // it makes blocks when told to, and only then
 	h.Reorg = func(_ *testing.T, depth int) {
@@ -58,18 +58,22 @@ func simulatedHarness(t *testing.T, c *simulated.Chain) chaintest.Harness {
 }
 
 func TestSimulatedChainConforms(t *testing.T) {
-	c := simulated.New(simulated.Genesis{})
-	owner := sol.MustPublicKeyFromBase58(newPayee(t))
-	c.Fund(owner, 0, 1)
-	h := simulatedHarness(t, c)
-	h.Destinations = destinations(t, owner, sol.MustPublicKeyFromBase58(c.Mint()))
-	chaintest.Run(t, h)
+	for _, exclusive := range []string{solana.ExclusiveBlockhash, solana.ExclusiveGuard} {
+		t.Run(exclusive, func(t *testing.T) {
+			c := simulated.New(simulated.Genesis{})
+			owner := sol.MustPublicKeyFromBase58(newPayee(t))
+			c.Fund(owner, 0, 1)
+			h := simulatedHarness(t, c, exclusive)
+			h.Destinations = destinations(t, owner, sol.MustPublicKeyFromBase58(c.Mint()))
+			chaintest.Run(t, h)
+		})
+	}
 }
 
 func TestOneSimulatedNodeGoesWrong(t *testing.T) {
 	t.Parallel()
 	c := simulated.New(simulated.Genesis{})
-	h := simulatedHarness(t, c)
+	h := simulatedHarness(t, c, solana.ExclusiveBlockhash)
 	h.Advance = nil // parallel cases share the chain: it has a clock
 	clock := time.NewTicker(25 * time.Millisecond)
 	done := make(chan struct{})

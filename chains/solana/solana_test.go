@@ -31,11 +31,16 @@ func newPayee(t testing.TB) string {
 	return key.PublicKey().String()
 }
 
-// expired is enough blocks to end every blockhash, at finalized too.
-const expired = 150 + 32 + 1
+// expired is enough blocks to end every blockhash, at finalized too, and
+// guardExpired to end every variant of a payment with a guard account.
+const (
+	expired      = 150 + 32 + 1
+	guardExpired = 150 + expired
+)
 
-// harness works a sandbox's chain for the suites of all families.
-func harness(s sandbox.Solana) chaintest.Harness {
+// harness works a sandbox's chain for the suites of all families, with
+// payments made exclusive in one of the ways.
+func harness(s sandbox.Solana, exclusive string) chaintest.Harness {
 	return chaintest.Harness{
 		RPCURL: s.HTTPURL,
 		NewWallets: func(t *testing.T, lanes int) chaintest.Wallets {
@@ -44,7 +49,7 @@ func harness(s sandbox.Solana) chaintest.Harness {
 		},
 		Open: func(ctx context.Context, o chaintest.Opening) (chains.Chain, error) {
 			cfg := config(s, "", o.Wallets.Treasury, o.Wallets.Lanes)
-			cfg.RPCURLs = o.RPCURLs
+			cfg.RPCURLs, cfg.Exclusive = o.RPCURLs, exclusive
 			if o.WrongNetwork {
 				cfg.GenesisHash = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 			}
@@ -57,10 +62,11 @@ func harness(s sandbox.Solana) chaintest.Harness {
 		NewPayee:     func(t *testing.T) string { return newPayee(t) },
 		TokenBalance: func(t *testing.T, address string) payment.Amount { return payment.Units(s.USDC(t, address)) },
 		Advance:      func(t *testing.T) { s.AdvanceSlots(t, 1) },
-		Expire:       func(t *testing.T, _ chains.Slot) { s.AdvanceSlots(t, expired) },
+		Expire:       func(t *testing.T, _ chains.Slot) { s.AdvanceSlots(t, guardExpired) },
 		DropPending:  func(t *testing.T) { s.DropPending(t) },
 		Pause:        func(t *testing.T, paused bool) { s.Pause(t, paused) },
 		Reorg:        func(t *testing.T, depth int) { s.Fork(t, depth+1) }, // and the open block above the confirmed one
+		CanReuse:     exclusive == solana.ExclusiveGuard,
 		Lies:         lies(s),
 	}
 }
@@ -93,11 +99,16 @@ func destinations(t *testing.T, wallet, mint sol.PublicKey) []chaintest.Destinat
 
 // Not parallel: the end of any httptest server closes idle connections of
 // http.DefaultTransport, which the suite's gate uses too.
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conformance(t, solana.ExclusiveBlockhash) }
+
+func TestConformanceWithGuardAccounts(t *testing.T) { conformance(t, solana.ExclusiveGuard) }
+
+func conformance(t *testing.T, exclusive string) {
+	t.Helper()
 	s := sandbox.StartSolana(t, 400*time.Millisecond)
 	owner := newPayee(t)
 	s.Fund(t, owner, 0, 1)
-	h := harness(s)
+	h := harness(s, exclusive)
 	h.Destinations = destinations(t, sol.MustPublicKeyFromBase58(owner), sol.MustPublicKeyFromBase58(s.USDCMint))
 	chaintest.Run(t, h)
 }

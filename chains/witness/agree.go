@@ -19,7 +19,7 @@ type view struct {
 // block: two nodes prove it at finalized heads of their own. A node that does
 // not tell a block's hash still names its height.
 func (v view) supports(o view) bool {
-	if v.Kind != o.Kind || v.TxHash != o.TxHash || v.SlotDead != o.SlotDead {
+	if v.Kind != o.Kind || v.TxHash != o.TxHash || v.SlotDead != o.SlotDead || v.Permanent != o.Permanent {
 		return false
 	}
 	if v.Kind == chains.Dead {
@@ -114,7 +114,7 @@ func undecided(views []view, kind chains.SightingKind, need int) chains.Sighting
 		final = final || v.Kind.Final()
 		if kind == chains.Included && v.present() && (out.TxHash == "" || v.Kind == chains.Included) {
 			out = v.Sighting
-			out.Kind, out.SlotDead, out.Proof = chains.Included, false, nil
+			out.Kind, out.SlotDead, out.Permanent, out.Proof = chains.Included, false, false, nil
 		}
 	}
 	out.Reason = ""

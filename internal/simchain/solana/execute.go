@@ -170,8 +170,9 @@ func (b budget) fee(signatures int) uint64 {
 	return uint64(signatures)*lamportsPerSignature + (low+999_999)/1_000_000
 }
 
-// budgetOf reads the compute budget instructions 2 (limit) and 3 (price). A
-// transaction with others cannot land here.
+// budgetOf reads the compute budget instructions 2 (limit) and 3 (price), and
+// takes 4 (bytes of loaded accounts, which are not counted). A transaction with
+// others cannot land here.
 func budgetOf(tx *transaction) (budget, refusal) {
 	var b budget
 	limited := false
@@ -187,6 +188,7 @@ func budgetOf(tx *transaction) (budget, refusal) {
 			b.units, limited = uint64(binary.LittleEndian.Uint32(data[1:])), true
 		case len(data) == 9 && data[0] == 3:
 			b.price = binary.LittleEndian.Uint64(data[1:])
+		case len(data) == 5 && data[0] == 4:
 		default:
 			return budget{}, instructionError(i, "InvalidInstructionData")
 		}

@@ -31,6 +31,8 @@ func (n *Node) Hides(c simchain.Call) (any, error) {
 		return said, nil
 	case getTransaction:
 		return nil, nil
+	case getSignaturesForAddress:
+		return []signatureInfo{}, nil
 	}
 	return truth, nil
 }
@@ -53,7 +55,7 @@ func (n *Node) Invents(c simchain.Call) (any, error) {
 
 // LacksHistory is a node that knows nothing about transactions, and says so.
 func (n *Node) LacksHistory(c simchain.Call) (any, error) {
-	if c.Method == getSignatureStatuses || c.Method == getTransaction {
+	if c.Method == getSignatureStatuses || c.Method == getTransaction || c.Method == getSignaturesForAddress {
 		return nil, &simchain.Error{Code: noHistory, Message: "Transaction history is not available from this node"}
 	}
 	return n.Truth(c)

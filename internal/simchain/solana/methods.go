@@ -1,8 +1,10 @@
 package solana
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
+	"slices"
 
 	sol "github.com/gagliardetto/solana-go"
 
@@ -14,10 +16,11 @@ const software = "3.1.0-simulated"
 
 // Bounds of agave.
 const (
-	maxStatuses  = 256 // per getSignatureStatuses
-	maxAccounts  = 100 // per getMultipleAccounts
-	statusCache  = 300 // finalized blocks whose transactions are known without a search of the history
-	feesOfBlocks = 150 // in getRecentPrioritizationFees
+	maxStatuses  = 256  // per getSignatureStatuses
+	maxAccounts  = 100  // per getMultipleAccounts
+	maxUses      = 1000 // per getSignaturesForAddress
+	statusCache  = 300  // finalized blocks whose transactions are known without a search of the history
+	feesOfBlocks = 150  // in getRecentPrioritizationFees
 )
 
 // methods are what chains/solana and chains/rpcpool ask, with agave's names,
@@ -40,6 +43,7 @@ var methods = map[string]func(view, simchain.Call) (any, error){
 	sendTransaction:                     send,
 	getSignatureStatuses:                statuses,
 	getTransaction:                      transactionOf,
+	getSignaturesForAddress:             signaturesOf,
 }
 
 // The methods that nodes lie about.
@@ -49,6 +53,8 @@ const (
 	sendTransaction      = "sendTransaction"
 	getSignatureStatuses = "getSignatureStatuses"
 	getTransaction       = "getTransaction"
+
+	getSignaturesForAddress = "getSignaturesForAddress"
 )
 
 // options is the last parameter of most methods.
@@ -56,6 +62,7 @@ type options struct {
 	Commitment               string `json:"commitment"`
 	Encoding                 string `json:"encoding"`
 	MinContextSlot           uint64 `json:"minContextSlot"`
+	Limit                    int    `json:"limit"`
 	SearchTransactionHistory bool   `json:"searchTransactionHistory"`
 	SkipPreflight            bool   `json:"skipPreflight"`
 	PreflightCommitment      string `json:"preflightCommitment"`
@@ -342,4 +349,38 @@ func transactionOf(v view, c simchain.Call) (any, error) {
 			"preTokenBalances": r.pre.tokens, "postTokenBalances": r.post.tokens,
 		},
 	}, nil
+}
+
+// signatureInfo is an entry of getSignaturesForAddress.
+type signatureInfo struct {
+	Signature          sol.Signature `json:"signature"`
+	Slot               uint64        `json:"slot"`
+	Err                refusal       `json:"err"`
+	ConfirmationStatus string        `json:"confirmationStatus"`
+}
+
+// signaturesOf answers getSignaturesForAddress, the newest first.
+func signaturesOf(v view, c simchain.Call) (any, error) {
+	key, o, err := asked[sol.PublicKey](c)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := v.block(o)
+	if err != nil {
+		return nil, err
+	}
+	limit := cmp.Or(o.Limit, maxUses)
+	out := []signatureInfo{}
+	for h := newest.height; h >= firstHeight && v.at(h).slot >= v.first; h-- {
+		b := v.at(h)
+		for _, tx := range slices.Backward(b.txs) {
+			if len(out) == limit {
+				return out, nil
+			}
+			if slices.Contains(tx.Message.AccountKeys, key) {
+				out = append(out, signatureInfo{tx.Signatures[0], b.slot, v.records[tx.Signatures[0]].err, v.level(h)})
+			}
+		}
+	}
+	return out, nil
 }

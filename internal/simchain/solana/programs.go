@@ -45,17 +45,50 @@ func (x *instruction) put(index int, a account) refusal {
 }
 
 // Errors of the system program.
-const notEnoughLamports = 1
+const (
+	accountInUse      = 0
+	notEnoughLamports = 1
+	seedMismatch      = 5
+)
 
-// systemProgram knows Transfer (2): from, to.
+// systemProgram knows Transfer (2): from, to; and CreateAccountWithSeed (3).
 func systemProgram(x *instruction) refusal {
-	if len(x.data) != 12 || binary.LittleEndian.Uint32(x.data) != 2 {
+	if len(x.data) < 4 {
 		return "InvalidInstructionData"
 	}
-	if len(x.accounts) < 2 {
-		return "NotEnoughAccountKeys"
+	switch kind, data := binary.LittleEndian.Uint32(x.data), x.data[4:]; {
+	case kind == 2 && len(data) == 8 && len(x.accounts) >= 2:
+		return x.move(0, 1, binary.LittleEndian.Uint64(data))
+	case kind == 3 && len(x.accounts) >= 3:
+		return x.createWithSeed(data)
 	}
-	return x.move(0, 1, binary.LittleEndian.Uint64(x.data[4:]))
+	return "InvalidInstructionData"
+}
+
+// createWithSeed opens an account without data: payer, account, base.
+func (x *instruction) createWithSeed(data []byte) refusal {
+	const payer, opened, base = 0, 1, 2
+	const around = 32 + 8 + 8 + 8 + 32 // base, length of the seed, [seed], lamports, space, owner
+	if len(data) < around {
+		return "InvalidInstructionData"
+	}
+	seed := int(binary.LittleEndian.Uint64(data[32:]))
+	if len(data) != around+seed {
+		return "InvalidInstructionData"
+	}
+	tail := data[40+seed:]
+	address, err := sol.CreateWithSeed(x.accounts[base].key, string(data[40:40+seed]), sol.PublicKeyFromBytes(tail[16:]))
+	switch {
+	case err != nil, address != x.accounts[opened].key, sol.PublicKeyFromBytes(data[:32]) != x.accounts[base].key:
+		return custom(seedMismatch)
+	case !x.accounts[base].signer:
+		return "MissingRequiredSignature"
+	case binary.LittleEndian.Uint64(tail[8:]) != 0, sol.PublicKeyFromBytes(tail[16:]) != sol.SystemProgramID:
+		return "InvalidInstructionData" // not simulated
+	case x.get(opened).lamports > 0:
+		return custom(accountInUse)
+	}
+	return x.move(payer, opened, binary.LittleEndian.Uint64(tail))
 }
 
 // move transfers lamports from an account of the system program, which signs.
@@ -78,6 +111,10 @@ func (x *instruction) move(from, to int, lamports uint64) refusal {
 	return x.put(to, target)
 }
 
+// otherOwner is the error of the associated token program for an account that
+// was given away.
+const otherOwner = 0
+
 // associatedTokenProgram knows CreateIdempotent (1): payer, token account,
 // owner, mint, system program, token program. The payer pays the rent, less
 // what the address holds already.
@@ -98,7 +135,10 @@ func associatedTokenProgram(x *instruction) refusal {
 	}
 	there := x.get(ata)
 	if is, ok := tokenOf(there); ok {
-		if is.owner != wanted.owner || is.mint != wanted.mint {
+		if is.owner != wanted.owner {
+			return custom(otherOwner)
+		}
+		if is.mint != wanted.mint {
 			return "InvalidAccountData"
 		}
 		return nil

@@ -327,7 +327,7 @@ func TestPreflight(t *testing.T) {
 		"in order": {func(*bundle, chains.Watched) {}, `null`},
 		"frozen": {func(b *bundle, w chains.Watched) {
 			b.net.Freeze(sol.MustPublicKeyFromBase58(w.To), true)
-		}, `{"InstructionError":[3,{"Custom":17}]}`},
+		}, `{"InstructionError":[4,{"Custom":17}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -191,6 +191,7 @@ function methods(ledger) {
       return record && { slot: record.slot, blockTime: record.time, ...transactionJSON(record, config) };
     },
     getSignaturesForAddress: ([address, config]) => {
+      blockFor(config);
       const limit = config?.limit ?? 1000;
       const out = [];
       let passed = config?.before === undefined;
