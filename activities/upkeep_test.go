@@ -10,8 +10,8 @@ import (
 
 	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/chains"
-	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/chains/evm"
+	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store/db"
