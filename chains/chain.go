@@ -134,6 +134,7 @@ type Info struct {
 	LaneNonces     bool          // transactions need a nonce of their lane
 	PollInterval   time.Duration // how often the watcher looks
 	ResendAfter    time.Duration // unseen bytes are sent again this often
+	BumpAfter      time.Duration // a lane's oldest transaction is outbid after this long in no block; 0 without lane nonces
 	FinalityETA    time.Duration // from sending to finalized, usually
 	ExplorerTxURL  string        // with %s for the hash; may be empty
 }
@@ -146,6 +147,7 @@ type Conditions struct {
 	Finalized       uint64          `json:"finalized"`        // newest finalized block number, or slot
 	HeadTime        time.Time       `json:"head_time"`        // chain time of Head
 	FeePerPayment   payment.Amount  `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
+	PricePerGas     payment.Amount  `json:"price_per_gas"`    // what the next block asks for at least, in units of SignedTx.FeeCap; 0 without lane nonces
 	TreasuryBalance payment.Amount  `json:"treasury_balance"` // token base units at Head
 	LatencyMillis   int64           `json:"latency_millis"`   // of the refresh
 	Nodes           []rpcpool.Stats `json:"nodes"`            // of the chain, in the order of the configuration
@@ -238,6 +240,8 @@ const (
 	VerdictFunds       = "insufficient_funds"      // the lane cannot pay the fee: give it native coin
 	VerdictUnderpriced = "underpriced"             // too cheap, or the pool is full
 	VerdictReplacement = "replacement_underpriced" // another transaction of this lane nonce is pooled: outbid it
+
+	VerdictMisconfigured = "misconfigured" // key, network or type of transaction, definitely: a person must look
 )
 
 // Verdict is the answer to Send. Class is the entry of the family's
@@ -284,8 +288,8 @@ type Sighting struct {
 	Sender      string          `json:"sender,omitempty"`    // who paid the network fee
 	Fee         payment.Amount  `json:"fee"`                 // what Sender was charged: the network fee and the rent of accounts it opened; native base units
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
-	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words
-	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the payee can never be paid on this chain; another transaction would fail too
+	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words; not final: why it waits, where that is known
+	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the chain refuses this payee, and would again
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
 }
 
