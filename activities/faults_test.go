@@ -74,6 +74,27 @@ func TestRevertedPaymentIsRetriedWithTheSameAuthorization(t *testing.T) {
 	w.changesNothing(id)
 }
 
+// The token's issuer has frozen the payee's account on Solana, where a failed
+// transaction ends its slot too: the payment fails, and nobody is asked.
+func TestFrozenPayeeFails(t *testing.T) {
+	t.Parallel()
+	net := sandbox.StartSolana(t, 50*time.Millisecond)
+	w := onSolana(t, net, solana.ExclusiveBlockhash)
+	net.Fund(t, w.payee, 0, 1)
+	id := w.accept(nil)
+	w.reserve(id)
+	net.Freeze(t, w.payee, true)
+	w.do(w.steps.Broadcast, id)
+	w.settle(id, w.await(id, chains.Reverted))
+	i := w.intent(id)
+	if i.Status != payment.Failed || i.Failure == nil || i.Failure.Code != "payee_refused" {
+		t.Errorf("the payment is %s, failure %+v", i.Status, i.Failure)
+	}
+	if s := w.onlySlot(id); s.State != "dead" {
+		t.Errorf("slot is %s", s.State)
+	}
+}
+
 // A transaction that the network lost is proven dead when its blockhash is
 // gone, and only then another one is signed.
 func TestExpiredBlockhashIsReplacedAfterItsDeathProof(t *testing.T) {
