@@ -33,7 +33,7 @@ func fullPlan() plan {
 }
 
 func shortPlan() plan {
-	return plan{Payments: 60, Kills: 6, Rounds: 1, Points: 4, Parts: true, Fault: 500 * time.Millisecond, Upsets: 6, Depth: 2, Every: 400 * time.Millisecond}
+	return plan{Payments: 60, Kills: 6, Rounds: 1, Points: 4, Parts: true, Fault: 500 * time.Millisecond, Upsets: 7, Depth: 2, Every: 400 * time.Millisecond}
 }
 
 // patience is how long accepted payments may take after the last fault. A step

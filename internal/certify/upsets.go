@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/big"
 	"time"
 )
 
@@ -15,10 +16,16 @@ type upset struct {
 // and not down to the finalized block.
 const solanaForkDepth = 25
 
+// feeSpike is the base fee (wei per gas) to which a rush of others raises it. What
+// was signed in quiet times offers a few gwei; the spike is below max_fee_gwei,
+// and over after some 30 blocks.
+var feeSpike = big.NewInt(50_000_000_000)
+
 var upsets = []upset{
 	{"Ethereum: blocks replaced, transactions kept", func(c *campaign) { c.sandbox.Ethereum(c.t).Reorg(c.t, 1+c.rng.IntN(c.plan.Depth), true) }},
 	{"Ethereum: blocks replaced, transactions forgotten", func(c *campaign) { c.sandbox.Ethereum(c.t).Reorg(c.t, 1+c.rng.IntN(c.plan.Depth), false) }},
 	{"Ethereum: mempool emptied", func(c *campaign) { c.sandbox.Ethereum(c.t).DropPool(c.t) }},
+	{"Ethereum: base fee raised above what was offered", func(c *campaign) { c.sandbox.Ethereum(c.t).RaiseBaseFee(c.t, feeSpike) }},
 	{"Solana: transactions dropped", func(c *campaign) { c.sandbox.Descriptor.Solana.DropNext(c.t, 1+c.rng.IntN(4)) }},
 	{"Solana: fork abandoned", func(c *campaign) { c.sandbox.Descriptor.Solana.Fork(c.t, 1+c.rng.IntN(solanaForkDepth)) }},
 	{"Solana: halted, waiting transactions lost", func(c *campaign) {

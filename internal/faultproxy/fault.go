@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/crypto"
 	sol "github.com/gagliardetto/solana-go"
@@ -25,6 +26,7 @@ const (
 	Hang         Kind = "hang"          // not forwarded, no answer until the client gives up
 	Slow         Kind = "slow"          // forwarded after Fault.Delay
 	Forgetful    Kind = "forgetful"     // a receipt is null, a transaction unknown, a status absent, a list of logs empty
+	FalseFailure Kind = "false failure" // a transaction is in a final block and has failed, whatever became of it; a list of logs empty
 )
 
 // The methods that hand a transaction to a node.
@@ -45,7 +47,7 @@ type Fault struct {
 }
 
 // transport reports whether the fault strikes the whole request.
-func (k Kind) transport() bool { return k != Swallowed && k != Forgetful }
+func (k Kind) transport() bool { return k != Swallowed && k != Forgetful && k != FalseFailure }
 
 // call is one JSON-RPC request.
 type call struct {
@@ -101,16 +103,74 @@ func (c call) forget(truth json.RawMessage) (json.RawMessage, error) {
 	case "eth_getLogs", "getSignaturesForAddress":
 		return c.answer([]any{})
 	case "getSignatureStatuses":
-		var known struct {
-			Result struct {
-				Context json.RawMessage   `json:"context"`
-				Value   []json.RawMessage `json:"value"`
-			} `json:"result"`
-		}
-		if err := json.Unmarshal(truth, &known); err != nil {
-			return nil, err
-		}
-		return c.answer(map[string]any{"context": known.Result.Context, "value": make([]any, len(known.Result.Value))})
+		return c.edit(truth, func(result map[string]any) {
+			values, _ := result["value"].([]any)
+			result["value"] = make([]any, len(values))
+		})
 	}
 	return truth, nil
+}
+
+// Where a false failure is on Ethereum: a block with a hash that it does not have.
+const falseBlock = "0x1"
+
+var (
+	falseHash  = common.HexToHash("0xb10c")
+	falseError = map[string]any{"InstructionError": []any{0, "InvalidAccountData"}}
+)
+
+// fail is what a node says to which every transaction has failed for good. The
+// lie holds together: the receipt's block is the one that the node shows at its
+// number, and a transaction of Solana shows the error of its status.
+func (c call) fail(truth json.RawMessage) (json.RawMessage, error) {
+	switch c.Method {
+	case "eth_getLogs":
+		return c.answer([]any{})
+	case "eth_getTransactionReceipt":
+		if len(c.Params) == 0 {
+			return nil, fmt.Errorf("%s without a hash", c.Method)
+		}
+		return c.answer(map[string]any{"transactionHash": c.Params[0], "status": "0x0", "blockNumber": falseBlock, "blockHash": falseHash,
+			"gasUsed": "0x1", "effectiveGasPrice": "0x1", "from": common.Address{}, "logs": []any{}})
+	case "eth_getBlockByNumber":
+		return c.edit(truth, func(block map[string]any) {
+			if block["number"] == falseBlock {
+				block["hash"] = falseHash
+			}
+		})
+	case "getSignatureStatuses":
+		return c.edit(truth, func(result map[string]any) {
+			values, _ := result["value"].([]any)
+			for i, v := range values {
+				status, known := v.(map[string]any)
+				if !known {
+					status = map[string]any{"slot": 1}
+				}
+				status["err"], status["confirmations"], status["confirmationStatus"] = falseError, nil, "finalized"
+				values[i] = status
+			}
+		})
+	case "getTransaction":
+		return c.edit(truth, func(result map[string]any) {
+			if meta, known := result["meta"].(map[string]any); known {
+				meta["err"] = falseError
+			}
+		})
+	}
+	return truth, nil
+}
+
+// edit changes the result in an answer; where there is none the answer stays.
+func (c call) edit(truth json.RawMessage, change func(result map[string]any)) (json.RawMessage, error) {
+	var known struct {
+		Result map[string]any `json:"result"`
+	}
+	if err := json.Unmarshal(truth, &known); err != nil {
+		return nil, err
+	}
+	if known.Result == nil {
+		return truth, nil
+	}
+	change(known.Result)
+	return c.answer(known.Result)
 }

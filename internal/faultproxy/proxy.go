@@ -159,7 +159,11 @@ func (p *Proxy) lie(w http.ResponseWriter, r *http.Request, calls []call, batch 
 			answers[i], err = c.swallow()
 		default:
 			answers[i], err = p.askOne(r, c)
-			if err == nil && about {
+			switch {
+			case err != nil || !about:
+			case f.Kind == FalseFailure:
+				answers[i], err = c.fail(answers[i])
+			default: // Forgetful
 				answers[i], err = c.forget(answers[i])
 			}
 		}

@@ -176,6 +176,40 @@ func TestForgetful(t *testing.T) {
 	}
 }
 
+// A false failure is told of every transaction, and the lie holds together.
+func TestFalseFailure(t *testing.T) {
+	t.Parallel()
+	d := sandbox.Start(t).Descriptor
+	eth, solana := faultproxy.Start(t, d.Ethereum.HTTPURL), faultproxy.Start(t, d.Solana.HTTPURL)
+	eth.Add(faultproxy.Fault{Kind: faultproxy.FalseFailure})
+	solana.Add(faultproxy.Fault{Kind: faultproxy.FalseFailure})
+
+	hash := crypto.Keccak256Hash([]byte("never sent"))
+	var receipt struct{ TransactionHash, Status, BlockNumber, BlockHash string }
+	asked := result(t, post(t, eth.URL, `{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionReceipt","params":["`+hash.Hex()+`"]}`))
+	if err := json.Unmarshal(asked, &receipt); err != nil || receipt.TransactionHash != hash.Hex() || receipt.Status != "0x0" {
+		t.Errorf("receipt %s, %v", asked, err)
+	}
+	var block struct{ Hash string }
+	asked = result(t, post(t, eth.URL, `{"jsonrpc":"2.0","id":2,"method":"eth_getBlockByNumber","params":["`+receipt.BlockNumber+`",false]}`))
+	if err := json.Unmarshal(asked, &block); err != nil || block.Hash != receipt.BlockHash {
+		t.Errorf("block %s, %v, is not the receipt's %s", asked, err, receipt.BlockHash)
+	}
+	var statuses struct {
+		Value []struct {
+			Err                any
+			ConfirmationStatus string
+		}
+	}
+	asked = result(t, post(t, solana.URL, solStatus))
+	if err := json.Unmarshal(asked, &statuses); err != nil || len(statuses.Value) != 1 || statuses.Value[0].Err == nil || statuses.Value[0].ConfirmationStatus != "finalized" {
+		t.Errorf("statuses %s, %v", asked, err)
+	}
+	if got := string(result(t, post(t, solana.URL, solSlot))); got == "null" {
+		t.Error("what is no transaction failed")
+	}
+}
+
 // A swallowed transaction is answered with the name it really has.
 func TestSwallowed(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,8 @@ import (
 // money, and the faults of the namespace "sandbox". Every method fails the
 // test on error.
 //
-// Mine and Fund are harmless to other tests on the same
-// node. Pause, Reorg, DropPool, SetGasTip and PauseToken are not: use them on a node of
+// Mine and Fund are harmless to other tests on the same node. Pause, Reorg,
+// DropPool, SetGasTip, RaiseBaseFee and PauseToken are not: use them on a node of
 // your own.
 type EthereumNode struct {
 	Ethereum
@@ -111,6 +111,13 @@ func (e *EthereumNode) SetGasTip(t T, wei int64) {
 	t.Helper()
 	e.call(t, nil, "sandbox_setGasTip", (*hexutil.Big)(big.NewInt(wei)))
 	t.Cleanup(func() { e.call(t, nil, "sandbox_setGasTip", (*hexutil.Big)(big.NewInt(1))) })
+}
+
+// RaiseBaseFee makes full blocks until the base fee (wei per gas) is at least
+// this much. Every empty block lowers it by an eighth again.
+func (e *EthereumNode) RaiseBaseFee(t T, wei *big.Int) {
+	t.Helper()
+	e.call(t, nil, "sandbox_raiseBaseFee", (*hexutil.Big)(wei))
 }
 
 // Blacklist puts an address on the token's blacklist, or takes it off.

@@ -83,6 +83,19 @@ func (a *API) SetGasTip(wei hexutil.Big) error {
 	return a.chain.eth.Miner().SetGasTip(tip)
 }
 
+// RaiseBaseFee makes full blocks until the base fee is at least this much (wei
+// per gas); each raises it by an eighth, and each empty one after it lowers it by
+// as much. Whoever offered less than the base fee waits. Nothing of the operator's
+// may be pending.
+func (a *API) RaiseBaseFee(wei hexutil.Big) error {
+	if most := big.NewInt(1e13); wei.ToInt().Cmp(most) > 0 {
+		return fmt.Errorf("base fee is %s wei: use %s at most", wei.ToInt(), most)
+	}
+	a.operator.mu.Lock()
+	defer a.operator.mu.Unlock()
+	return a.chain.crowd(wei.ToInt(), a.operator.fill)
+}
+
 // Blacklist puts an address on the token's blacklist, or takes it off.
 func (a *API) Blacklist(ctx context.Context, address common.Address, listed bool) error {
 	data := a.operator.usdc.PackUnBlacklist(address)

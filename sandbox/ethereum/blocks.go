@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/big"
 	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/consensus/misc/eip1559"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/miner"
@@ -84,10 +86,32 @@ func (b *blocks) mine(n int) (uint64, error) {
 	return b.eth.BlockChain().CurrentBlock().Number.Uint64(), nil
 }
 
-// seal makes the next block from the pool, or without transactions, and moves
-// safe and finalized. The caller holds mu. Timestamps are the clock's, but at
-// least one second after the parent's, as the protocol demands.
-func (b *blocks) seal(empty bool) error {
+// crowd makes blocks of nothing but what fill returns, paused or not, until the
+// base fee of the next one is at least wei per gas. What the pool holds waits.
+func (b *blocks) crowd(wei *big.Int, fill func(baseFee *big.Int) ([]*types.Transaction, error)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		chain := b.eth.BlockChain()
+		next := eip1559.CalcBaseFee(chain.Config(), chain.CurrentBlock())
+		if next.Cmp(wei) >= 0 {
+			return nil
+		}
+		txs, err := fill(next)
+		if err != nil {
+			return err
+		}
+		if err := b.seal(false, txs...); err != nil {
+			return err
+		}
+	}
+}
+
+// seal makes the next block, and moves safe and finalized: from the pool, from
+// txs if there are any, or without transactions. The caller holds mu.
+// Timestamps are the clock's, but at least one second after the parent's, as
+// the protocol demands.
+func (b *blocks) seal(empty bool, txs ...*types.Transaction) error {
 	chain := b.eth.BlockChain()
 	if err := b.eth.TxPool().Sync(); err != nil {
 		return fmt.Errorf("pool: %w", err)
@@ -101,7 +125,7 @@ func (b *blocks) seal(empty bool) error {
 		BeaconRoot:   &common.Hash{},
 	}
 	rand.Read(args.Random[:]) // never fails (crypto/rand)
-	block, _, err := b.eth.Miner().BuildTestingPayload(args, nil, empty, nil)
+	block, _, err := b.eth.Miner().BuildTestingPayload(args, txs, empty, nil)
 	if err != nil {
 		return fmt.Errorf("build block %d: %w", parent.Number.Uint64()+1, err)
 	}

@@ -145,6 +145,40 @@ func TestFundsAndAdministersTheToken(t *testing.T) {
 }
 
 // TestReorg sends one transaction per way of losing a block.
+// The base fee rises as far as asked, and what offered less waits meanwhile.
+func TestRaiseBaseFee(t *testing.T) {
+	t.Parallel()
+	b := setup(t, "")
+	ctx := b.Context()
+	const gwei = 1_000_000_000
+	key, err := crypto.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := crypto.PubkeyToAddress(key.PublicKey)
+	b.call("sandbox_fund", from, (*hexutil.Big)(big.NewInt(1e18)), nil)
+	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(big.NewInt(ChainID)), &types.DynamicFeeTx{
+		ChainID: big.NewInt(ChainID), GasTipCap: big.NewInt(gwei), GasFeeCap: big.NewInt(20 * gwei), Gas: 21_000, To: &from})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.eth.SendTransaction(ctx, tx); err != nil {
+		t.Fatal(err)
+	}
+	b.call("sandbox_raiseBaseFee", (*hexutil.Big)(big.NewInt(50*gwei)))
+	b.call("sandbox_mine", 1)
+	if head, err := b.eth.HeaderByNumber(ctx, nil); err != nil || head.BaseFee.Cmp(big.NewInt(50*gwei)) < 0 {
+		t.Fatalf("base fee %s, %v", head.BaseFee, err)
+	}
+	if _, pending, err := b.eth.TransactionByHash(ctx, tx.Hash()); err != nil || !pending {
+		t.Errorf("a transaction that offers less: pending %t, %v", pending, err)
+	}
+	b.call("sandbox_mine", 20)
+	if _, pending, err := b.eth.TransactionByHash(ctx, tx.Hash()); err != nil || pending {
+		t.Errorf("after the rush: pending %t, %v", pending, err)
+	}
+}
+
 func TestReorg(t *testing.T) {
 	t.Parallel()
 	b := setup(t, "")

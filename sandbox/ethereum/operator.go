@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -104,12 +105,19 @@ func (o *operator) submit(calls []call) ([]*types.Transaction, error) {
 	head := o.eth.BlockChain().CurrentBlock()
 	tip := max(1_000_000_000, 2*o.tip.Load())
 	feeCap := new(big.Int).Add(new(big.Int).Mul(head.BaseFee, big.NewInt(10)), big.NewInt(tip))
+	txs, err := sign(calls, o.eth.TxPool().PoolNonce(operatorAddress), feeCap, big.NewInt(tip))
+	if err != nil {
+		return nil, err
+	}
+	return txs, o.offer(txs)
+}
+
+func sign(calls []call, nonce uint64, feeCap, tip *big.Int) ([]*types.Transaction, error) {
 	signer := types.LatestSignerForChainID(big.NewInt(ChainID))
-	nonce := o.eth.TxPool().PoolNonce(operatorAddress)
 	txs := make([]*types.Transaction, len(calls))
 	for i, c := range calls {
 		tx, err := types.SignNewTx(operatorKey, signer, &types.DynamicFeeTx{
-			ChainID: big.NewInt(ChainID), Nonce: nonce + uint64(i), GasTipCap: big.NewInt(tip), GasFeeCap: feeCap,
+			ChainID: big.NewInt(ChainID), Nonce: nonce + uint64(i), GasTipCap: tip, GasFeeCap: feeCap,
 			Gas: c.gas, To: c.to, Value: c.value, Data: c.data,
 		})
 		if err != nil {
@@ -117,7 +125,18 @@ func (o *operator) submit(calls []call) ([]*types.Transaction, error) {
 		}
 		txs[i] = tx
 	}
-	return txs, o.offer(txs)
+	return txs, nil
+}
+
+// fill is a block full of nothing: deployments of a contract that is invalid,
+// each of which burns all its gas at once.
+func (o *operator) fill(baseFee *big.Int) ([]*types.Transaction, error) {
+	const parts = 4 // each below the most gas that one transaction may have
+	state, err := o.eth.BlockChain().State()
+	if err != nil {
+		return nil, err
+	}
+	return sign(slices.Repeat([]call{{data: []byte{0xfe}, gas: blockGas / parts}}, parts), state.GetNonce(operatorAddress), baseFee, new(big.Int))
 }
 
 // offer hands transactions to the pool. Those that it has already are fine,

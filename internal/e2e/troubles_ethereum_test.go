@@ -1,0 +1,119 @@
+package e2e_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/ethclient"
+
+	"github.com/settlehq/settle/internal/deployment"
+	"github.com/settlehq/settle/internal/sandbox"
+	"github.com/settlehq/settle/payment"
+)
+
+// TestTroublesOnEthereum pays while the chain goes wrong in every way, one after
+// the other on the same chain.
+func TestTroublesOnEthereum(t *testing.T) {
+	t.Parallel()
+	var node *sandbox.EthereumNode
+	e := &onEthereum{troubled: troubledOn(t, deployment.Options{}, func(s *sandbox.Sandbox) {
+		node = sandbox.StartEthereum(t, 250*time.Millisecond)
+		s.Descriptor.Ethereum = node.Ethereum
+	})}
+	e.node = node
+	var err error
+	if e.client, err = ethclient.DialContext(t.Context(), node.HTTPURL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.client.Close)
+
+	t.Run("Dropped", e.dropped)
+	t.Run("Reorged", e.reorganised)
+	t.Run("Reverted", e.reverted)
+	t.Run("Blacklisted", e.blacklisted)
+}
+
+type onEthereum struct {
+	*troubled
+	node   *sandbox.EthereumNode
+	client *ethclient.Client
+}
+
+// pooled waits until the node holds a transaction that is in no block.
+func (e *onEthereum) pooled(t *testing.T, hash string) {
+	t.Helper()
+	eventually(t, func() bool { return e.known(t, hash) }, "%s is not in the pool", hash)
+}
+
+// known reports whether the node has ever heard of a transaction.
+func (e *onEthereum) known(t *testing.T, hash string) bool {
+	t.Helper()
+	_, _, err := e.client.TransactionByHash(t.Context(), common.HexToHash(hash))
+	if err != nil && !errors.Is(err, ethereum.NotFound) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// The node accepts the transaction and forgets it: the same bytes are sent again.
+func (e *onEthereum) dropped(t *testing.T) {
+	e.node.Pause(t)
+	id := e.order(t, "ethereum", payeeOn(t, "ethereum"))
+	hash := e.sent(t, id)[0]
+	e.pooled(t, hash)
+	e.node.DropPool(t)
+	if e.known(t, hash) {
+		t.Fatal("the node still has the transaction")
+	}
+	e.node.Resume(t)
+	e.overcome(t)
+	e.signedOnce(t, id)
+}
+
+// The transaction is in a block, and the block is replaced by others without it:
+// the merchant is told, and the same bytes are sent again.
+func (e *onEthereum) reorganised(t *testing.T) {
+	e.node.Pause(t)
+	id := e.order(t, "ethereum", payeeOn(t, "ethereum"))
+	hash := e.sent(t, id)[0]
+	e.pooled(t, hash)
+	e.node.Mine(t, 1)
+	e.Await(t, within, []string{id}, payment.Confirming)
+	e.node.Reorg(t, 1, false)
+	e.reorged(t, id)
+	if e.known(t, hash) {
+		t.Error("the transaction was sent again before it was due; the reorg shows nothing")
+	}
+	e.node.Resume(t)
+	e.overcome(t)
+	e.signedOnce(t, id)
+}
+
+// The token refuses all transfers. A person is asked; once the cause is gone the
+// same authorization is submitted again, so it cannot pay twice.
+func (e *onEthereum) reverted(t *testing.T) {
+	e.node.PauseToken(t, true)
+	id := e.order(t, "ethereum", payeeOn(t, "ethereum"))
+	e.refused(t, id, "paused")
+	e.mayStillLand(t, id)
+	e.node.PauseToken(t, false)
+	decide(t, e.Deployment, id, payment.Retry)
+	e.overcome(t)
+	if slots := e.slots(t, id); len(slots) != 1 || len(slots[0].Transactions) != 2 {
+		t.Errorf("slots %+v, want one authorization in two transactions", slots)
+	}
+}
+
+// The token's issuer blocks the payee.
+func (e *onEthereum) blacklisted(t *testing.T) {
+	payee := payeeOn(t, "ethereum")
+	e.node.Blacklist(t, payee, true)
+	id := e.order(t, "ethereum", payee)
+	e.refused(t, id, "blacklisted")
+	e.node.Blacklist(t, payee, false)
+	decide(t, e.Deployment, id, payment.Retry)
+	e.overcome(t)
+}
