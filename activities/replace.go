@@ -158,6 +158,9 @@ func (o order) explain(ctx context.Context, tx *store.Tx, sub payment.Substatus)
 // due is the transaction that a nonce needs now, if any.
 func (t *tending) due(ctx context.Context, tx *store.Tx, n nonce, lane string, lowest bool) (order, bool, error) {
 	newest, signed := n.newest()
+	if newest.Counted { // if a reorg took it back, the same bytes must use the nonce again
+		return order{}, false, nil
+	}
 	at := chains.Lane{Address: lane, Nonce: n.number}
 	fill := order{purpose: filling, sign: func() (chains.SignedTx, error) { return t.chain.Fill(ctx, at, n.stored()) }}
 	late := signed && t.late(newest, lowest)

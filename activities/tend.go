@@ -119,10 +119,14 @@ type nonce struct {
 	txs    []db.OpenNoncesRow
 }
 
-// newest is what was signed last; ok is false if nothing was.
+// newest is what was signed last, or what is known to have used the nonce; ok
+// is false if nothing was signed.
 func (n nonce) newest() (t db.OpenNoncesRow, ok bool) {
 	if len(n.txs) == 0 {
 		return db.OpenNoncesRow{}, false
+	}
+	if i := slices.IndexFunc(n.txs, func(t db.OpenNoncesRow) bool { return t.Counted }); i >= 0 {
+		return n.txs[i], true
 	}
 	return n.txs[len(n.txs)-1], true
 }

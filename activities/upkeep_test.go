@@ -503,3 +503,27 @@ func onTransfers(t *testing.T) *lane {
 	w.openEthereum(node, keys, func(c *evm.Config) { c.Method, c.ResendAfterMS, c.BumpAfterMS = evm.MethodTransfer, 1, 1 })
 	return &lane{world: w, node: node, keys: keys}
 }
+
+// A payment that counted as paid before finality, and that a reorg took back,
+// is sent again until its own bytes have used its nonce again.
+func TestPaymentTakenBackAfterItWasPaidIsSentAgain(t *testing.T) {
+	t.Parallel()
+	l := onLane(t, func(c *evm.Config) { c.PaidEarlier = []evm.Earlier{{Below: "1000.00", Blocks: 1}} })
+	l.node.Pause(t)
+	id := l.accept(nil)
+	l.send(id)
+	l.node.Mine(t, 2)
+	l.settle(id, l.await(id, chains.Paid))
+	l.paidOnce(id)
+	l.node.Reorg(t, 2, false)
+	l.node.DropPool(t)
+	if got := l.usdc(l.payee); got != 0 {
+		t.Fatalf("the payee has %d after the reorg", got)
+	}
+	l.node.Resume(t)
+	l.everyNonceIsFinal()
+	l.paidOnce(id)
+	if n := l.count("SELECT count(*) FROM transactions"); n != 1 {
+		t.Errorf("%d transactions were signed, want the first one only", n)
+	}
+}

@@ -9,7 +9,9 @@
 //   - A key is used by exactly one system. A nonce on chain that we did not
 //     give out means that somebody else signs with our key: the lane is frozen
 //     for a person to look at, never healed.
+//   - Who replaces transactions of a lane holds its lease, and each write checks
+//     that.
 //
-// Callers: worker and cmd/settle at start, chains (through the Signer
+// Callers: cmd/settle at start, activities, chains (through the Signer
 // interface) for signatures.
 package treasury

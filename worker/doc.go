@@ -1,7 +1,8 @@
 // Package worker puts the workflows and the steps on the task queue, with the
-// limits of one process, and runs the watchers of its chains beside them. Any
-// number of workers may serve one task queue; none holds anything that another
-// could not take over from Postgres and Temporal.
+// limits of one process, runs the watchers of its chains beside them, and makes
+// the schedules of the upkeep. Any number of workers may serve one task queue;
+// none holds anything that another could not take over from Postgres and
+// Temporal.
 //
 // Callers: cmd/settle and tests.
 package worker

@@ -59,18 +59,20 @@ UPDATE lane_nonces n SET final_at = clock_timestamp(), included_at = coalesce(n.
 -- Nonces of a range that are not known to be used for good, in order, each
 -- with everything that was signed under it, oldest first; without a tx_id if
 -- that is nothing. sent_seconds is how long ago a transaction left us first, -1
--- if it never did.
+-- if it never did; counted says that its result is stored.
 -- name: OpenNonces :many
 SELECT n.nonce, coalesce(t.id, '')::text AS tx_id, coalesce(t.hash, '')::text AS hash, t.raw, coalesce(t.purpose, '')::text AS purpose,
        coalesce(t.fee_cap, 0)::numeric AS fee_cap, coalesce(t.max_fee, 0)::numeric AS max_fee,
        coalesce(extract(epoch FROM clock_timestamp() - t.send_intent_at), -1)::float8 AS sent_seconds,
        coalesce(a.id, '')::text AS attempt_id, coalesce(a.seq, 0)::int AS seq,
-       coalesce(s.id, '')::text AS slot_id, coalesce(s.intent_id, '')::text AS intent_id, coalesce(s.state, '')::text AS slot_state, coalesce(s.fence, '')::text AS fence
+       coalesce(s.id, '')::text AS slot_id, coalesce(s.intent_id, '')::text AS intent_id, coalesce(s.state, '')::text AS slot_state, coalesce(s.fence, '')::text AS fence,
+       (r.transaction_id IS NOT NULL)::boolean AS counted
   FROM lane_nonces n
   LEFT JOIN transactions t ON t.chain = n.chain AND t.sender = n.lane AND t.nonce = n.nonce
   LEFT JOIN transaction_attempts ta ON ta.transaction_id = t.id
   LEFT JOIN attempts a ON a.id = ta.attempt_id
   LEFT JOIN slots s ON s.id = ta.slot_id
+  LEFT JOIN transaction_results r ON r.transaction_id = t.id
  WHERE n.chain = @chain AND n.lane = @lane AND n.nonce >= @first AND n.nonce < @behind AND n.final_at IS NULL
  ORDER BY n.nonce, t.created_at, t.id
  LIMIT 500;
