@@ -310,7 +310,8 @@ func consumer(b laneBench) {
 
 // laneKnown reports whether a chain with lane nonces has the final result of
 // the payment that was made on lane 0, and its nonce as finally used. It may
-// know less, but nothing else. The payment on lane 1 was never sent.
+// know less, but nothing else. The payment on lane 1 was never sent. On other
+// chains there is nothing to know.
 func (b *bench) laneKnown(paid, never chains.Watched) bool {
 	b.Helper()
 	laner, ok := b.chain.(chains.Laner)

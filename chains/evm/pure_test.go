@@ -76,6 +76,27 @@ func TestQuoteSignsNothingBelowTheNextBid(t *testing.T) {
 	}
 }
 
+// TestFirstUse finds every block below a head, and nothing without the history.
+func TestFirstUse(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("missing trie node")
+	for first := range hexutil.Uint64(100) {
+		got, err := firstUse(99, func(at hexutil.Uint64) (bool, error) { return at >= first, nil })
+		if err != nil || got != first {
+			t.Errorf("block %d, %v, want %d", got, err, first)
+		}
+		pruned := func(at hexutil.Uint64) (bool, error) {
+			if at <= first {
+				return false, gone
+			}
+			return true, nil
+		}
+		if got, err := firstUse(99, pruned); first < 99 && !errors.Is(err, gone) {
+			t.Errorf("found block %d, %v, though block %d is not known", got, err, first)
+		}
+	}
+}
+
 var usdc = common.HexToAddress("0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48")
 
 // TestDomainSeparatorOfUSDC compares with what USDC on Ethereum returns.
