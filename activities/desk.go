@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/routing"
 	"github.com/settlehq/settle/store"
@@ -86,6 +87,7 @@ func (d *Desk) observed(ctx context.Context, c chains.Conditions) {
 		FeePerPayment: c.FeePerPayment, Liquidity: liquidity, ETASeconds: int64(info.FinalityETA / time.Second),
 		Head: c.Head, Finalized: c.Finalized, HeadTime: c.HeadTime, ObservedAt: c.ObservedAt, LatencyMillis: c.LatencyMillis,
 	}
+	n.Nodes, n.HealthyNodes, n.ErrorRate = fitness(c.Nodes)
 	d.mu.Lock()
 	d.network, d.seen, d.published = n, true, time.Now()
 	d.mu.Unlock()
@@ -96,6 +98,21 @@ func (d *Desk) observed(ctx context.Context, c chains.Conditions) {
 	if err != nil {
 		d.log.Warn("conditions not published", zap.String("chain", string(info.Name)), zap.Error(err))
 	}
+}
+
+// fitness sums up a chain's nodes; errorRate is their mean in basis points.
+func fitness(nodes []rpcpool.Stats) (all, healthy int, errorRate int64) {
+	var sum float64
+	for _, n := range nodes {
+		sum += n.ErrorRate
+		if n.State == rpcpool.Healthy {
+			healthy++
+		}
+	}
+	if len(nodes) == 0 {
+		return 0, 0, 0
+	}
+	return len(nodes), healthy, int64(sum / float64(len(nodes)) * 10000)
 }
 
 // unseen sends again what the watcher found in no block.

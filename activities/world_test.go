@@ -48,7 +48,7 @@ type world struct {
 // newWorld has no chain yet: nothing can be routed.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, url := storetest.OpenURL(t)
+	s, url := storetest.OpenURL(t, store.Trace(costs{}))
 	w := &world{T: t, store: s, sql: storetest.SQL(t, url), merchant: storetest.Merchant(t, s, balance)}
 	w.payee = sandbox.NewEthereumAddress(t)
 	w.steps = &activities.Steps{Store: s, Desks: map[payment.Chain]*activities.Desk{}, Log: zap.NewNop(), AuthorizationValidity: time.Hour}

@@ -164,6 +164,12 @@ type ChainState struct {
 	Head        uint64        `json:"head,omitempty" doc:"Newest block number, or slot"`
 	Finalized   uint64        `json:"finalized,omitempty" doc:"Newest finalized block number, or slot"`
 	ETASeconds  int64         `json:"eta_seconds,omitempty" doc:"From sending to finality, usually"`
+
+	HeadAgeSeconds float64 `json:"head_age_seconds,omitempty" doc:"Age of the newest block when it was read"`
+	LatencyMillis  int64   `json:"latency_millis,omitempty" doc:"Of the last look at the chain"`
+	ErrorRate      float64 `json:"error_rate,omitempty" doc:"Share of requests to its nodes without an answer, lately" minimum:"0" maximum:"1"`
+	Nodes          int     `json:"nodes,omitempty" doc:"Nodes that are asked about the chain"`
+	HealthyNodes   int     `json:"healthy_nodes,omitempty" doc:"Those that answer and are at the head"`
 }
 
 // ChainList is all configured chains.
@@ -186,6 +192,8 @@ func (s *Server) listChains(ctx context.Context, _ *struct{}) (*chainsOutput, er
 			at := n.ObservedAt.UTC()
 			state.Fresh, state.ObservedAt = s.now().Sub(n.ObservedAt) <= routing.MaxAge, &at
 			state.Head, state.Finalized, state.ETASeconds = n.Head, n.Finalized, n.ETASeconds
+			state.HeadAgeSeconds, state.LatencyMillis, state.ErrorRate = n.HeadAge().Seconds(), n.LatencyMillis, float64(n.ErrorRate)/10000
+			state.Nodes, state.HealthyNodes = n.Nodes, n.HealthyNodes
 		}
 		out.Data = append(out.Data, state)
 	}

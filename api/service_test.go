@@ -23,7 +23,8 @@ func (b *bench) publish(chain payment.Chain, fee uint64, eta int64, liquidity ui
 	at := time.Now().Add(-age)
 	raw, err := json.Marshal(routing.Network{
 		Chain: chain, NativeAsset: "ETH", NativeDecimals: 18, NativePrice: payment.Units(3_000_000_000),
-		FeePerPayment: payment.Units(fee), Liquidity: payment.Units(liquidity), ETASeconds: eta, Head: 100, Finalized: 90, ObservedAt: at,
+		FeePerPayment: payment.Units(fee), Liquidity: payment.Units(liquidity), ETASeconds: eta, Head: 100, Finalized: 90, ObservedAt: at, HeadTime: at.Add(-3 * time.Second),
+		LatencyMillis: 12, ErrorRate: 250, Nodes: 3, HealthyNodes: 2,
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -84,7 +85,8 @@ func TestChainsAndReadiness(t *testing.T) {
 		t.Errorf("one chain is stale: %v", got)
 	}
 	chains := b.do("GET", "/v1/chains", nil).want(200).data()
-	if len(chains) != 2 || chains[0]["name"] != "ethereum" || chains[0]["fresh"] != true || chains[0]["head"] != float64(100) || chains[1]["fresh"] != false {
+	if len(chains) != 2 || chains[0]["name"] != "ethereum" || chains[0]["fresh"] != true || chains[0]["head"] != float64(100) ||
+		chains[0]["head_age_seconds"] != float64(3) || chains[0]["error_rate"] != 0.025 || chains[0]["nodes"] != float64(3) || chains[0]["healthy_nodes"] != float64(2) || chains[1]["fresh"] != false {
 		t.Errorf("chains: %v", chains)
 	}
 	b.publish("solana", 1, 13, 1, 0)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -140,16 +141,17 @@ type Info struct {
 
 // Conditions are the facts about a network that routing and signing use.
 type Conditions struct {
-	Chain           payment.Chain  `json:"chain"`
-	ObservedAt      time.Time      `json:"observed_at"`
-	Head            uint64         `json:"head"`             // newest block number, or slot
-	Finalized       uint64         `json:"finalized"`        // newest finalized block number, or slot
-	HeadTime        time.Time      `json:"head_time"`        // chain time of Head
-	FeePerPayment   payment.Amount `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
-	PricePerGas     payment.Amount `json:"price_per_gas"`    // what the next block asks for at least, in units of SignedTx.FeeCap; 0 without lane nonces
-	TreasuryBalance payment.Amount `json:"treasury_balance"` // token base units at Head
-	LatencyMillis   int64          `json:"latency_millis"`   // of the refresh
-	Detail          map[string]any `json:"detail,omitempty"` // family-specific, for people
+	Chain           payment.Chain   `json:"chain"`
+	ObservedAt      time.Time       `json:"observed_at"`
+	Head            uint64          `json:"head"`             // newest block number, or slot
+	Finalized       uint64          `json:"finalized"`        // newest finalized block number, or slot
+	HeadTime        time.Time       `json:"head_time"`        // chain time of Head
+	FeePerPayment   payment.Amount  `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
+	PricePerGas     payment.Amount  `json:"price_per_gas"`    // what the next block asks for at least, in units of SignedTx.FeeCap; 0 without lane nonces
+	TreasuryBalance payment.Amount  `json:"treasury_balance"` // token base units at Head
+	LatencyMillis   int64           `json:"latency_millis"`   // of the refresh
+	Nodes           []rpcpool.Stats `json:"nodes"`            // of the chain, in the order of the configuration
+	Detail          map[string]any  `json:"detail,omitempty"` // family-specific, for people
 }
 
 // Lane is the account that pays the gas of an order. Nonce is set where

@@ -23,7 +23,14 @@ type Network struct {
 	HeadTime       time.Time      `json:"head_time"`
 	ObservedAt     time.Time      `json:"observed_at"`
 	LatencyMillis  int64          `json:"latency_millis"`
+	ErrorRate      int64          `json:"error_rate"` // of requests to the chain's nodes without answer, basis points
+	Nodes          int            `json:"nodes"`
+	HealthyNodes   int            `json:"healthy_nodes"`
 }
+
+// HeadAge is how old the newest block was when it was read; 0 if its clock is
+// ahead of ours.
+func (n Network) HeadAge() time.Duration { return max(0, n.ObservedAt.Sub(n.HeadTime)) }
 
 // Fee is the expected network fee in base units of the payout asset, rounded
 // up so that a bound on it holds.

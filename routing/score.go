@@ -40,7 +40,7 @@ type Candidate struct {
 	ETASeconds   int64          `json:"eta_seconds"`
 	CostScore    int64          `json:"cost_score"`   // basis points; the cheapest has 10000
 	SpeedScore   int64          `json:"speed_score"`  // basis points; the fastest has 10000
-	HealthScore  int64          `json:"health_score"` // basis points; by age of the observation and latency
+	HealthScore  int64          `json:"health_score"` // basis points; by age of the observation and of the head, latency and error rate
 	Score        int64          `json:"score"`        // basis points, weighted by the priority
 	Disqualified []Disqualifier `json:"disqualified,omitempty"`
 	Network      *Network       `json:"network,omitempty"`
@@ -118,11 +118,15 @@ func avoid(cs []Candidate, chains []payment.Chain) {
 	}
 }
 
-// health loses a basis point for each millisecond of latency above 100, and
-// falls to zero as the observation grows to MaxAge.
+// health loses a basis point for each millisecond of latency above 100 and for
+// each one of the nodes' error rate, and falls to zero as the observation grows
+// to MaxAge, or the newest block's age to the time that finality takes.
 func health(n Network, now time.Time) int64 {
-	fresh := 10000 - 10000*now.Sub(n.ObservedAt).Milliseconds()/MaxAge.Milliseconds()
-	return max(0, min(10000, fresh)-max(0, n.LatencyMillis-100))
+	left := 10000 - 10000*now.Sub(n.ObservedAt).Milliseconds()/MaxAge.Milliseconds()
+	if n.ETASeconds > 0 {
+		left = min(left, 10000-10*n.HeadAge().Milliseconds()/n.ETASeconds)
+	}
+	return max(0, min(10000, left)-max(0, n.LatencyMillis-100)-n.ErrorRate)
 }
 
 // mark gives each candidate its share of the best value among the qualified.

@@ -14,7 +14,7 @@ var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func network(chain payment.Chain, feeUSDC uint64, eta int64) routing.Network {
 	return routing.Network{
 		Chain: chain, NativeDecimals: 0, NativePrice: payment.Units(1), FeePerPayment: payment.Units(feeUSDC),
-		Liquidity: payment.Units(1_000_000_000), ETASeconds: eta, ObservedAt: now,
+		Liquidity: payment.Units(1_000_000_000), ETASeconds: eta, ObservedAt: now, HeadTime: now,
 	}
 }
 
@@ -36,10 +36,21 @@ func TestScore(t *testing.T) {
 	}{
 		{name: "cheap prefers the low fee", priority: payment.Cheap, chosen: "ethereum"},
 		{name: "fast prefers the short wait", priority: payment.Fast, chosen: "solana"},
-		{name: "reliable prefers the healthy chain", priority: payment.Reliable, chosen: "solana", change: func(_ *routing.Request, n map[payment.Chain]routing.Network) {
-			e := n["ethereum"]
+		{name: "reliable, all else equal, prefers the short wait", priority: payment.Reliable, chosen: "solana"},
+		{name: "reliable prefers the healthy chain", priority: payment.Reliable, chosen: "ethereum", change: func(_ *routing.Request, n map[payment.Chain]routing.Network) {
+			e := n["solana"]
 			e.ObservedAt = now.Add(-20 * time.Second)
-			n["ethereum"] = e
+			n["solana"] = e
+		}},
+		{name: "reliable prefers nodes that answer", priority: payment.Reliable, chosen: "ethereum", change: func(_ *routing.Request, n map[payment.Chain]routing.Network) {
+			e := n["solana"]
+			e.ErrorRate = 7_000
+			n["solana"] = e
+		}},
+		{name: "reliable prefers a chain that makes blocks", priority: payment.Reliable, chosen: "ethereum", change: func(_ *routing.Request, n map[payment.Chain]routing.Network) {
+			e := n["solana"]
+			e.HeadTime = now.Add(-10 * time.Second)
+			n["solana"] = e
 		}},
 		{name: "a chain that nobody watches is out", priority: payment.Cheap, chosen: "solana", disqualified: routing.NotObserved,
 			change: func(_ *routing.Request, n map[payment.Chain]routing.Network) { delete(n, "ethereum") }},

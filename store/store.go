@@ -35,6 +35,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	queries *db.Queries
 	onRetry func(sqlstate string)
+	tracer  pgx.QueryTracer
 	facts   *cache // see Tx.Remember
 	found   *cache // merchants by id
 }
@@ -46,6 +47,11 @@ type Option func(*Store)
 // that made it necessary; it feeds a counter metric.
 func OnRetry(count func(sqlstate string)) Option {
 	return func(s *Store) { s.onRetry = count }
+}
+
+// Trace tells the tracer of every statement.
+func Trace(t pgx.QueryTracer) Option {
+	return func(s *Store) { s.tracer = t }
 }
 
 // Open connects to the database at url and pings it. The pool holds at most
@@ -68,17 +74,17 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 	set("lock_timeout", millis(lockTimeout))
 	set("idle_in_transaction_session_timeout", millis(idleInTxTimeout))
 
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	s := &Store{pool: pool, queries: db.New(mapped{pool}), onRetry: func(string) {},
-		facts: newCache(maxFacts, 0), found: newCache(maxMerchants, merchantTTL)}
+	s := &Store{onRetry: func(string) {}, facts: newCache(maxFacts, 0), found: newCache(maxMerchants, merchantTTL)}
 	for _, o := range options {
 		o(s)
 	}
+	cfg.ConnConfig.Tracer = s.tracer
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s.queries = db.New(mapped{s.pool})
 	if err := s.Ping(ctx); err != nil {
-		pool.Close()
+		s.pool.Close()
 		return nil, err
 	}
 	return s, nil

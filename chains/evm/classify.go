@@ -3,6 +3,7 @@ package evm
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/settlehq/settle/chains"
@@ -43,14 +44,17 @@ func (c Class) acceptance() chains.Acceptance {
 	}
 }
 
+// line is one entry of the table: a class, and what its messages contain.
+type line struct {
+	class Class
+	any   []string // lower case
+}
+
 // messages is searched from the top; the first line that the message contains,
 // without regard to case, decides. Codes are no help: -32000 to -32010 mean
 // different things on different clients. Sources: geth, op-geth, reth, erigon,
 // besu, nethermind, anvil, parity, Arbitrum, Avalanche, zkSync, Sei, Mantle.
-var messages = []struct {
-	class Class
-	any   []string
-}{
+var messages = []line{
 	{ClassKnown, []string{
 		"already known", "alreadyknown", "known transaction", "existing txn with same hash", "already_exists",
 		"transaction already imported", "same hash was already imported", "tx already exists in cache",
@@ -105,9 +109,19 @@ var codes = map[int]Class{
 	-38010: ClassReverted, -38011: ClassReverted, -38012: ClassReverted, -38013: ClassReverted, -38014: ClassReverted, -38026: ClassReverted,
 }
 
-// classify sorts a node's answer. nil is acceptance; whatever is no JSON-RPC
-// error came from the way to the node.
-func classify(err error) Class {
+// Classes lists every class that a message can be given, in the table's order.
+func Classes() []Class {
+	out := make([]Class, len(messages))
+	for i, l := range messages {
+		out[i] = l.class
+	}
+	return out
+}
+
+// classify sorts a node's answer by the chain's own lines first and by the
+// table after. nil is acceptance; whatever is no JSON-RPC error came from the
+// way to the node.
+func classify(err error, own []line) Class {
 	if err == nil {
 		return ClassAccepted
 	}
@@ -120,16 +134,16 @@ func classify(err error) Class {
 	if json.Unmarshal(answer.Data, &data) == nil && !strings.HasPrefix(data, "0x") {
 		text += "\n" + strings.ToLower(data)
 	}
-	return classifyText(text, answer.Code)
+	return classifyText(text, answer.Code, own)
 }
 
-func classifyText(text string, code int) Class {
+func classifyText(text string, code int, own []line) Class {
 	text = strings.ToLower(text)
 	if text == "mined" { // erigon's discard reason; too short to look for inside others
 		return ClassNonceUsed
 	}
 	text = strings.ReplaceAll(text, "unknown transaction", "") // is no "known transaction"
-	for _, line := range messages {
+	for _, line := range slices.Concat(own, messages) {
 		for _, words := range line.any {
 			if strings.Contains(text, words) {
 				return line.class

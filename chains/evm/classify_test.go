@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/settlehq/settle/chains"
@@ -130,12 +131,12 @@ func TestClassifyMessages(t *testing.T) {
 		ClassUnclassified: {"somebody: computer says no", "somebody: unknown transaction", "somebody: not determined"},
 	} {
 		for _, line := range lines {
-			if got := classifyText(line, -32000); got != class {
+			if got := classifyText(line, -32000, nil); got != class {
 				t.Errorf("%q: %s, want %s", line, got, class)
 			}
 		}
 	}
-	if got := classifyText("mined", -32000); got != ClassNonceUsed {
+	if got := classifyText("mined", -32000, nil); got != ClassNonceUsed {
 		t.Errorf("erigon's mined: %s, want %s", got, ClassNonceUsed)
 	}
 }
@@ -168,7 +169,7 @@ func TestClassifyErrors(t *testing.T) {
 		{"code alone", nodeError("no", -32601, nil), ClassNodeUnfit},
 		{"revert code", nodeError("no", 3, nil), ClassReverted},
 	} {
-		if got := classify(c.err); got != c.want {
+		if got := classify(c.err, nil); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -200,6 +201,28 @@ func TestVerdictJoinsNodes(t *testing.T) {
 		}
 		if got := verdict(answers); got.Acceptance != c.want || got.Class != string(c.class) {
 			t.Errorf("%s: %s %s, want %s %s", c.name, got.Acceptance, got.Class, c.want, c.class)
+		}
+	}
+}
+
+// TestChainsHaveErrorsOfTheirOwn: the configuration's lines come before the table.
+func TestChainsHaveErrorsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	cfg := Config{ErrorClasses: map[Class][]string{ClassUnderpriced: {"Bid Below Reserve"}, ClassNodeUnfit: {"already known to be down"}}}
+	set, _ := cfg.check()
+	for text, want := range map[string]Class{
+		"tx rejected: BID below reserve":   ClassUnderpriced,
+		"backend already known to be down": ClassNodeUnfit,
+		"already known":                    ClassKnown,
+		"something else":                   ClassUnclassified,
+	} {
+		if got := classify(&rpcpool.Error{Code: -32000, Message: text}, set.errorLines); got != want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+	for _, wrong := range []map[Class][]string{{"nonsense": {"x"}}, {ClassFunds: {""}}} {
+		if err := (Config{ErrorClasses: wrong}).Validate(); err == nil || !strings.Contains(err.Error(), "error_classes") {
+			t.Errorf("%v: %v", wrong, err)
 		}
 	}
 }

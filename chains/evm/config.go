@@ -3,9 +3,11 @@ package evm
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -21,19 +23,21 @@ const (
 
 // Config of one network. Fields marked with a default may be left out.
 type Config struct {
-	Name         payment.Chain `json:"name"`                     // e.g. "ethereum"
-	ChainID      uint64        `json:"chain_id"`                 // EIP-155
-	RPCURLs      []string      `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the best, and with two or more, two must agree on what is final
-	Token        string        `json:"token"`                    // contract of the payout token
-	TokenName    string        `json:"token_name,omitempty"`     // EIP-712 domain; default: the contract's name()
-	TokenVersion string        `json:"token_version,omitempty"`  // EIP-712 domain; default: the contract's version()
-	Treasury     string        `json:"treasury"`                 // holds the money; with "transfer" it is one of the lanes
-	Lanes        []string      `json:"lanes"`                    // accounts that submit and pay gas
-	Method       string        `json:"method,omitempty"`         // default "eip3009"
-	Multicall3   string        `json:"multicall3,omitempty"`     // for Balances; default: one call per figure
-	Finality     Finality      `json:"finality,omitzero"`        // default the tag "finalized"
-	NativeAsset  string        `json:"native_asset,omitempty"`   // default "ETH"; 18 decimals
-	ExplorerTx   string        `json:"explorer_tx_url,omitzero"` // with %s for the hash
+	Name         payment.Chain      `json:"name"`                     // e.g. "ethereum"
+	ChainID      uint64             `json:"chain_id"`                 // EIP-155
+	RPCURLs      []string           `json:"rpc_urls"`                 // HTTP JSON-RPC; transactions go to all, reads to the best, and with two or more, two must agree on what is final
+	Token        string             `json:"token"`                    // contract of the payout token
+	TokenName    string             `json:"token_name,omitempty"`     // EIP-712 domain; default: the contract's name()
+	TokenVersion string             `json:"token_version,omitempty"`  // EIP-712 domain; default: the contract's version()
+	Treasury     string             `json:"treasury"`                 // holds the money; with "transfer" it is one of the lanes
+	Lanes        []string           `json:"lanes"`                    // accounts that submit and pay gas
+	Method       string             `json:"method,omitempty"`         // default "eip3009"
+	Multicall3   string             `json:"multicall3,omitempty"`     // for Balances; default: one call per figure
+	Finality     Finality           `json:"finality,omitzero"`        // default the tag "finalized"
+	ErrorClasses map[Class][]string `json:"error_classes,omitempty"`  // what nodes of this chain say that the error table does not know: parts of messages, by class
+	PaidEarlier  []Earlier          `json:"paid_earlier,omitempty"`   // smaller payments that count as paid before finality; default none
+	NativeAsset  string             `json:"native_asset,omitempty"`   // default "ETH"; 18 decimals
+	ExplorerTx   string             `json:"explorer_tx_url,omitzero"` // with %s for the hash
 
 	PollIntervalMS     int64 `json:"poll_interval_ms,omitempty"`      // default 4000
 	ResendAfterMS      int64 `json:"resend_after_ms,omitempty"`       // default 30000
@@ -42,6 +46,7 @@ type Config struct {
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms,omitempty"` // Sign refuses older fees; default 60000
 
 	RPCCallsPerSecond float64 `json:"rpc_calls_per_second,omitempty"` // to one node, calls in a batch count each; default no limit
+	RPCRestMS         int64   `json:"rpc_rest_ms,omitempty"`          // a failing node is left alone this long at first, up to 30 times as long; default 1000
 
 	LaneInFlight int `json:"lane_in_flight,omitempty"` // unincluded transactions of one lane; default 16, more than nodes promise to keep
 
@@ -62,12 +67,29 @@ type Finality struct {
 	Depth uint64 `json:"depth,omitempty"`
 }
 
+// Earlier lets payments of less than an amount count as paid with so many
+// blocks on top, final or not. A deeper reorganisation can then undo what was
+// called paid: it is for amounts whose loss is cheaper than the wait. Nothing
+// else rests on it: no payment is called dead or reverted before finality.
+type Earlier struct {
+	Below  string `json:"below"`  // units of the token, e.g. "100.00"
+	Blocks uint64 `json:"blocks"` // on top of the payment's own; 1 or more
+}
+
+// earlier is an Earlier in base units.
+type earlier struct {
+	below  payment.Amount
+	blocks uint64
+}
+
 // settings is a Config that was checked, with defaults filled in.
 type settings struct {
 	Config
 	token, treasury, multicall3  common.Address
 	lanes                        []common.Address
-	maxFee, maxCancelFee, minTip *big.Int // wei per gas
+	maxFee, maxCancelFee, minTip *big.Int  // wei per gas
+	paidEarlier                  []earlier // by ascending amount
+	errorLines                   []line    // of ErrorClasses
 	maxAge, poll                 time.Duration
 }
 
@@ -139,12 +161,39 @@ func (c Config) check() (settings, error) {
 	if t := c.Finality.Tag; t != "" && t != "finalized" && t != "safe" {
 		fault("finality tag %q is unknown: use \"finalized\" or \"safe\"", t)
 	}
+	for _, class := range slices.Sorted(maps.Keys(c.ErrorClasses)) {
+		l := line{class: class}
+		for _, text := range c.ErrorClasses[class] {
+			if text == "" {
+				fault("error_classes[%q] has an empty text, which every message contains", class)
+			}
+			l.any = append(l.any, strings.ToLower(text))
+		}
+		if !slices.Contains(Classes(), class) {
+			fault("error_classes[%q] is no class: use %v", class, Classes())
+		}
+		s.errorLines = append(s.errorLines, l)
+	}
+	for i, e := range c.PaidEarlier {
+		below, err := payment.ParseDecimal(e.Below, payment.USDC.Decimals)
+		switch {
+		case err != nil:
+			fault("paid_earlier[%d].below %q: %v", i, e.Below, err)
+		case e.Blocks == 0:
+			fault("paid_earlier[%d].blocks is 0: use 1 or more", i)
+		case len(s.paidEarlier) > 0 && below.Cmp(s.paidEarlier[len(s.paidEarlier)-1].below) <= 0:
+			fault("paid_earlier[%d].below %q is not above the one before", i, e.Below)
+		default:
+			s.paidEarlier = append(s.paidEarlier, earlier{below, e.Blocks})
+		}
+	}
 	for _, ms := range []struct {
 		field string
 		value int64
 	}{
 		{"poll_interval_ms", c.PollIntervalMS}, {"resend_after_ms", c.ResendAfterMS}, {"bump_after_ms", c.BumpAfterMS},
 		{"finality_eta_ms", c.FinalityETAMS}, {"max_conditions_age_ms", c.MaxConditionsAgeMS},
+		{"rpc_rest_ms", c.RPCRestMS},
 	} {
 		if ms.value <= 0 {
 			fault("%s is %d: use 1 or more", ms.field, ms.value)
@@ -173,6 +222,17 @@ func (c Config) check() (settings, error) {
 	return s, errors.Join(faults...)
 }
 
+// early is how many blocks on top make a payment of the amount paid; ok is
+// false if it must be final.
+func (s settings) early(amount payment.Amount) (blocks uint64, ok bool) {
+	for _, e := range s.paidEarlier {
+		if amount.Cmp(e.below) < 0 {
+			return e.blocks, true
+		}
+	}
+	return 0, false
+}
+
 func (c *Config) setDefaults() {
 	defaultTo(&c.Method, MethodEIP3009)
 	defaultTo(&c.NativeAsset, "ETH")
@@ -184,6 +244,7 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.BumpAfterMS, 60_000)
 	defaultTo(&c.FinalityETAMS, 900_000)
 	defaultTo(&c.MaxConditionsAgeMS, 60_000)
+	defaultTo(&c.RPCRestMS, 1_000)
 	defaultTo(&c.MaxFeeGwei, 300)
 	defaultTo(&c.MaxCancelFeeGwei, 2*c.MaxFeeGwei)
 	defaultTo(&c.CancelGasLimit, 30_000)

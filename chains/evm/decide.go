@@ -29,6 +29,7 @@ type proof struct {
 	BlockNumber     uint64         `json:"block_number,omitempty"`
 	BlockHash       *common.Hash   `json:"block_hash,omitempty"`
 	LogIndex        *uint64        `json:"log_index,omitempty"`
+	PaidEarlier     uint64         `json:"paid_earlier,omitempty"` // blocks on top that were enough for the amount: the block is not final yet
 	ValidBefore     *time.Time     `json:"valid_before,omitempty"`
 	AuthorizedState *bool          `json:"authorization_state,omitempty"` // authorizationState at the final block
 }
@@ -69,9 +70,14 @@ func (s *scan) decideUsed(l *look) chains.Sighting {
 func (s *scan) paid(l *look, r *receipt, at int) chains.Sighting {
 	x := s.seen(chains.Included, r)
 	x.LogIndex = int(r.Logs[at].Index)
-	if r.BlockNumber <= s.heads.final.Number {
+	blocks, early := s.chain.set.early(amount(l.value))
+	early = early && r.BlockNumber+hexutil.Uint64(blocks) <= s.heads.latest.Number
+	if final := r.BlockNumber <= s.heads.final.Number; final || early {
 		x.Kind = chains.Paid
 		p := s.receiptProof("transfer", l, r)
+		if !final {
+			p.PaidEarlier = blocks
+		}
 		index := uint64(r.Logs[at].Index)
 		p.LogIndex = &index
 		x.Proof = encode(p)

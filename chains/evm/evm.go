@@ -202,7 +202,8 @@ func (c *Chain) Refresh(ctx context.Context) error {
 		c.last = &observation{market: m, from: min(uint64(h.final.Number), c.pool.Agreed()), Conditions: chains.Conditions{
 			Chain: c.set.Name, ObservedAt: start, Head: uint64(h.latest.Number), Finalized: uint64(h.final.Number), HeadTime: h.latest.time(),
 			FeePerPayment: amount(m.expected(f, c.set.GasExpected)), PricePerGas: amount(new(big.Int).Add(m.base, m.tip)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
-			Detail: map[string]any{"base_fee_wei": m.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name(), "nodes": c.pool.Stats()},
+			Nodes:  c.pool.Stats(),
+			Detail: map[string]any{"base_fee_wei": m.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name()},
 		}}
 		return nil
 	})

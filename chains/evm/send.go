@@ -25,18 +25,18 @@ type answer struct {
 // half the nodes may have the bytes by then.
 func (c *Chain) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
 	return verdict(rpcpool.Broadcast(ctx, c.pool,
-		func(ctx context.Context, n *rpcpool.Node) answer { return sendTo(ctx, n, tx) },
+		func(ctx context.Context, n *rpcpool.Node) answer { return c.sendTo(ctx, n, tx) },
 		func(a answer) bool { return a.class.acceptance() == chains.Accepted }))
 }
 
-func sendTo(ctx context.Context, n *rpcpool.Node, tx chains.StoredTx) answer {
+func (c *Chain) sendTo(ctx context.Context, n *rpcpool.Node, tx chains.StoredTx) answer {
 	const method = "eth_sendRawTransaction"
 	var hash common.Hash
 	err := ask(ctx, n, &hash, method, hexutil.Bytes(tx.Raw))
 	if err == nil && !strings.EqualFold(hash.Hex(), tx.Hash) {
 		return answer{n.Name(), ClassHashMismatch, fmt.Sprintf("the node answered with hash %s, the bytes have %s", hash, tx.Hash)}
 	}
-	a := answer{host: n.Name(), class: classify(err)}
+	a := answer{host: n.Name(), class: classify(err, c.set.errorLines)}
 	if err != nil {
 		a.detail = strings.TrimPrefix(words(err), n.Name()+": ")
 	}

@@ -2,7 +2,9 @@ package evm_test
 
 import (
 	"errors"
+	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -352,6 +354,46 @@ func TestFinalityByDepth(t *testing.T) {
 	b.want(watch(o, s), chains.Included)
 	b.node.Mine(t, 1)
 	b.want(watch(o, s), chains.Paid)
+}
+
+// TestSmallPaymentsArePaidEarlier: the amount decides how many blocks it takes.
+func TestSmallPaymentsArePaidEarlier(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *evm.Config) {
+		c.Finality = evm.Finality{Depth: 6}
+		c.PaidEarlier = []evm.Earlier{{Below: "2.00", Blocks: 1}, {Below: "10.00", Blocks: 3}}
+	})
+	var watched []chains.Watched
+	for n, units := range []uint64{1_999_999, 9_999_999, 10_000_000} {
+		o := b.order(b.wallets.Lanes[0], uint64(n))
+		o.IntentID, o.Amount = fmt.Sprintf("pi_earlier_%d", n), payment.Units(units)
+		s := b.sign(b.chain, o)
+		b.send(b.chain, s)
+		watched = append(watched, watch(o, s))
+	}
+	kinds := func() (all []chains.SightingKind) {
+		for _, s := range b.scan(watched...) {
+			all = append(all, s.Kind)
+		}
+		return all
+	}
+	for n, want := range [][]chains.SightingKind{
+		{chains.Included, chains.Included, chains.Included},
+		{chains.Paid, chains.Included, chains.Included},
+		{chains.Paid, chains.Included, chains.Included},
+		{chains.Paid, chains.Paid, chains.Included},
+		{chains.Paid, chains.Paid, chains.Included},
+		{chains.Paid, chains.Paid, chains.Included},
+		{chains.Paid, chains.Paid, chains.Paid},
+	} {
+		b.node.Mine(t, 1)
+		if got := kinds(); !slices.Equal(got, want) {
+			t.Errorf("with %d blocks on top: %v, want %v", n, got, want)
+		}
+	}
+	if early := string(b.scan(watched[0])[0].Proof); strings.Contains(early, "paid_earlier") {
+		t.Errorf("the block is final, and the proof says otherwise: %s", early)
+	}
 }
 
 // TestFeesAboveTheCap signs at the configured maximum and says so.

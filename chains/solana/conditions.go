@@ -123,7 +123,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 	price := unitPrice(paid, c.cfg.ComputeUnitPricePercentile, c.cfg.ComputeUnitPriceFloor, c.cfg.ComputeUnitPriceCap)
 	detail := map[string]any{
 		"blockhash": latest.Value.Blockhash, "last_valid_block_height": latest.Value.LastValidBlockHeight, "block_height": blockHeight,
-		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(), "nodes": c.pool.Stats(),
+		"compute_unit_price_micro_lamports": price, "new_token_account_lamports": c.rent, "node": n.Name(),
 	}
 	for i, a := range state.Value[2:] {
 		lamports := uint64(0)
@@ -142,6 +142,7 @@ func (c *Chain) read(ctx context.Context, n *rpcpool.Node) (*network, error) {
 			FeePerPayment:   payment.Units(feeLamports(c.signatures(c.keys.lanes[0]), price, c.cfg.ComputeUnitLimit)),
 			TreasuryBalance: payment.Units(balance),
 			LatencyMillis:   time.Since(start).Milliseconds(),
+			Nodes:           c.pool.Stats(),
 			Detail:          detail,
 		},
 		blockhash:   blockhash,
