@@ -37,26 +37,46 @@ func (e *onEthereum) crowd(t *testing.T, tx *types.Transaction) {
 	e.node.RaiseBaseFee(t, new(big.Int).Add(tx.GasFeeCap(), big.NewInt(1)))
 }
 
-// outbid waits until a payment's transaction was outbid under its own nonce.
+// outbid waits until a payment's transaction was outbid, under its own nonce, by
+// one that offers what the market asks for.
 func (e *onEthereum) outbid(t *testing.T, id string, first *types.Transaction) *types.Transaction {
 	t.Helper()
-	var hashes []string
-	eventually(t, func() bool { hashes = e.sent(t, id); return len(hashes) > 1 }, "%s was not outbid", first.Hash())
-	second := e.pending(t, hashes[1])
-	if len(hashes) != 2 || second.Nonce() != first.Nonce() || second.GasFeeCap().Cmp(first.GasFeeCap()) <= 0 {
-		t.Fatalf("%v: nonce %d at %s wei per gas, after nonce %d at %s", hashes, second.Nonce(), second.GasFeeCap(), first.Nonce(), first.GasFeeCap())
+	var last *types.Transaction
+	eventually(t, func() bool {
+		hashes := e.sent(t, id)
+		last = e.pending(t, hashes[len(hashes)-1])
+		return last.GasFeeCap().Cmp(e.market(t)) >= 0
+	}, "%s was not outbid", first.Hash())
+	if last.Nonce() != first.Nonce() || last.GasFeeCap().Cmp(first.GasFeeCap()) <= 0 {
+		t.Fatalf("nonce %d at %s wei per gas, after nonce %d at %s", last.Nonce(), last.GasFeeCap(), first.Nonce(), first.GasFeeCap())
 	}
 	if slots := e.slots(t, id); len(slots) != 1 {
-		t.Fatalf("%d slots, want one with both transactions", len(slots))
+		t.Fatalf("%d slots, want one with all transactions", len(slots))
 	}
-	return second
+	return last
+}
+
+// market is what the next block asks for, with the tip that the node suggests, in
+// wei per gas.
+func (e *onEthereum) market(t *testing.T) *big.Int {
+	t.Helper()
+	head, err := e.client.HeaderByNumber(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tip, err := e.client.SuggestGasTipCap(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := new(big.Int).Div(new(big.Int).Mul(head.BaseFee, big.NewInt(9)), big.NewInt(8))
+	return most.Add(most, tip)
 }
 
 // paidBy fails the test unless that transaction paid.
 func (e *onEthereum) paidBy(t *testing.T, id string, tx *types.Transaction) {
 	t.Helper()
 	if got := e.Get(t, id).TxHash; got != tx.Hash().Hex() {
-		t.Errorf("%s was paid by %s, want %s", id, got, tx.Hash())
+		t.Errorf("%s was paid by %s, want %s of %v", id, got, tx.Hash(), e.sent(t, id))
 	}
 }
 
@@ -78,10 +98,10 @@ func (e *onEthereum) stuck(t *testing.T) {
 	id := e.order(t, "ethereum", payeeOn(t, "ethereum"))
 	first := e.pending(t, e.sent(t, id)[0])
 	e.crowd(t, first)
-	second := e.outbid(t, id, first)
+	last := e.outbid(t, id, first)
 	e.node.Resume(t)
 	e.overcome(t)
-	e.paidBy(t, id, second)
+	e.paidBy(t, id, last)
 	e.told(t, id, payment.FeeBumped)
 }
 
@@ -92,8 +112,10 @@ func (e *onEthereum) replaced(t *testing.T) {
 	first := e.pending(t, e.sent(t, id)[0])
 	e.crowd(t, first)
 	e.outbid(t, id, first)
+	e.node.SetGasTip(t, 1_000_000_000_000) // keeps everything out of blocks
+	e.node.Mine(t, 8)                      // halves the base fee
+	e.node.SetGasTip(t, 1)
 	e.node.DropPool(t)
-	e.node.Mine(t, 8) // halves the base fee
 	e.send(t, first)
 	e.node.Mine(t, 1)
 	e.node.Resume(t)
@@ -117,8 +139,9 @@ func (e *onEthereum) gapped(t *testing.T) {
 	if !e.queued(t, behind, ours) {
 		t.Fatal("no payment is behind the first one on its lane")
 	}
+	theirs := e.repeated(t, ours)
 	e.node.DropPool(t)
-	theirs := e.submit(t, ours)
+	e.send(t, theirs)
 	e.node.Mine(t, 1)
 	e.node.Resume(t)
 	e.overcome(t)
@@ -128,18 +151,16 @@ func (e *onEthereum) gapped(t *testing.T) {
 	}
 }
 
-// submit makes the call of a transaction over a stranger's account: whoever
-// submits an authorization, the payee is paid.
-func (e *onEthereum) submit(t *testing.T, ours *types.Transaction) *types.Transaction {
+// repeated is the call of a transaction by a stranger: whoever submits an
+// authorization, the payee is paid.
+func (e *onEthereum) repeated(t *testing.T, ours *types.Transaction) *types.Transaction {
 	t.Helper()
 	nonce, err := e.client.NonceAt(t.Context(), crypto.PubkeyToAddress(e.stranger.PublicKey), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx := e.signAs(t, e.stranger, &types.DynamicFeeTx{Nonce: nonce, To: ours.To(), Data: ours.Data(), Gas: ours.Gas(),
+	return e.signAs(t, e.stranger, &types.DynamicFeeTx{Nonce: nonce, To: ours.To(), Data: ours.Data(), Gas: ours.Gas(),
 		GasTipCap: ours.GasTipCap(), GasFeeCap: ours.GasFeeCap()})
-	e.send(t, tx)
-	return tx
 }
 
 func (e *onEthereum) sender(t *testing.T, tx *types.Transaction) common.Address {
@@ -198,7 +219,8 @@ func (e *onEthereum) stolen(t *testing.T) {
 	if r := e.Get(t, id); r.Status != payment.Submitted {
 		t.Errorf("%s is %s, want it to wait", id, r.Status)
 	}
-	again := e.submit(t, ours)
+	again := e.repeated(t, ours)
+	e.send(t, again)
 	e.overcome(t)
 	e.paidBy(t, id, again)
 }
