@@ -56,8 +56,11 @@ func (d *Desk) await(ctx context.Context, live slot, patience time.Duration) (ch
 	defer done()
 	seen, err := d.Watcher.Await(turn, live.watched())
 	if err == nil && live.fence != unfenced && seen.Kind == chains.Reverted && !seen.SlotDead {
-		<-turn.Done()
-		seen, err = chains.Sighting{Kind: chains.Unseen}, turn.Err()
+		select {
+		case <-turn.Done():
+		case <-time.After(d.Chain.Info().PollInterval):
+		}
+		seen, err = chains.Sighting{Kind: chains.Unseen}, ctx.Err()
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = nil

@@ -31,10 +31,11 @@ import (
 
 // Options of a deployment.
 type Options struct {
-	EthereumLanes int // default 2
-	SolanaLanes   int // default 1
-	LaneInFlight  int // unincluded transactions per Ethereum lane; default 16
-	Workers       int // default 1
+	EthereumLanes int  // default 2
+	DryLanes      bool // Ethereum lanes get no ether
+	SolanaLanes   int  // default 1
+	LaneInFlight  int  // unincluded transactions per Ethereum lane; default 16
+	Workers       int  // default 1
 	// ReviewAbove is the merchant's review limit in USDC base units; 0: none.
 	ReviewAbove uint64
 	// Deposit is what the merchant has, in USDC base units; default half of the treasuries.
@@ -64,6 +65,7 @@ type Deployment struct {
 	MerchantID string
 	// Treasuries, as their chains name them.
 	EthereumTreasury, SolanaTreasury string
+	EthereumLanes                    []string
 
 	// What stands before the chains, with Options.Proxies.
 	EthereumProxies, SolanaProxies []*faultproxy.Proxy

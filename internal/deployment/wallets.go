@@ -8,10 +8,14 @@ func (d *Deployment) wallets(o Options) (chainsFile, keysFile string) {
 	t := d.t
 	t.Helper()
 	eth := d.Sandbox.Ethereum(t)
-	ew := eth.NewWallets(t, o.EthereumLanes)
+	newWallets := eth.NewWallets
+	if o.DryLanes {
+		newWallets = eth.NewDryWallets
+	}
+	ew := newWallets(t, o.EthereumLanes)
 	solana := d.Sandbox.Descriptor.Solana
 	sw := solana.NewWallets(t, o.SolanaLanes)
-	d.EthereumTreasury, d.SolanaTreasury = ew.Treasury, sw.Treasury
+	d.EthereumTreasury, d.EthereumLanes, d.SolanaTreasury = ew.Treasury, ew.Lanes, sw.Treasury
 
 	ethURLs, solURLs := []string{eth.HTTPURL}, []string{solana.HTTPURL}
 	if o.Proxies > 0 {

@@ -1,12 +1,16 @@
 package e2e_test
 
 import (
+	"crypto/ecdsa"
 	"errors"
+	"math/big"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/settlehq/settle/internal/deployment"
@@ -29,17 +33,22 @@ func TestTroublesOnEthereum(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.client.Close)
+	if e.stranger, err = crypto.GenerateKey(); err != nil {
+		t.Fatal(err)
+	}
+	node.Fund(t, crypto.PubkeyToAddress(e.stranger.PublicKey).Hex(), big.NewInt(1e18), 0)
 
-	t.Run("Dropped", e.dropped)
-	t.Run("Reorged", e.reorganised)
-	t.Run("Reverted", e.reverted)
-	t.Run("Blacklisted", e.blacklisted)
+	meet(t, []trouble{
+		{"Dropped", e.dropped}, {"Reorged", e.reorganised}, {"Reverted", e.reverted}, {"Blacklisted", e.blacklisted}, {"Rerouted", e.rerouted},
+		{"Stuck", e.stuck}, {"Replaced", e.replaced}, {"Gapped", e.gapped}, {"ReplacedByAnother", e.stolen},
+	})
 }
 
 type onEthereum struct {
 	*troubled
-	node   *sandbox.EthereumNode
-	client *ethclient.Client
+	node     *sandbox.EthereumNode
+	client   *ethclient.Client
+	stranger *ecdsa.PrivateKey // of somebody with ether
 }
 
 // pooled waits until the node holds a transaction that is in no block.
@@ -98,7 +107,6 @@ func (e *onEthereum) reverted(t *testing.T) {
 	e.node.PauseToken(t, true)
 	id := e.order(t, "ethereum", payeeOn(t, "ethereum"))
 	e.refused(t, id, "paused")
-	e.mayStillLand(t, id)
 	e.node.PauseToken(t, false)
 	decide(t, e.Deployment, id, payment.Retry)
 	e.overcome(t)
@@ -107,13 +115,37 @@ func (e *onEthereum) reverted(t *testing.T) {
 	}
 }
 
-// The token's issuer blocks the payee.
+// The token's issuer blocks the payee: the authorization is canceled, and the
+// payment has failed when that is final.
 func (e *onEthereum) blacklisted(t *testing.T) {
 	payee := payeeOn(t, "ethereum")
 	e.node.Blacklist(t, payee, true)
 	id := e.order(t, "ethereum", payee)
-	e.refused(t, id, "blacklisted")
-	e.node.Blacklist(t, payee, false)
-	decide(t, e.Deployment, id, payment.Retry)
+	e.unpaid[id] = payment.Failed
 	e.overcome(t)
+	e.node.Blacklist(t, payee, false) // nothing is left that could pay now
+	if r := e.Get(t, id); r.Failure == nil || r.Failure.Code != "payee_refused" {
+		t.Errorf("failure %+v", r.Failure)
+	}
+	slots := e.slots(t, id)
+	if len(slots) != 1 || slots[0].Outcome == nil || !strings.Contains(string(slots[0].Outcome.Proof), "authorization_canceled") {
+		t.Errorf("slots %+v, want one with the proof that its authorization is canceled", slots)
+	}
+}
+
+// The issuer blocks the payee, who can be paid on another chain: the payment goes
+// there, and only when it cannot land here any more.
+func (e *onEthereum) rerouted(t *testing.T) {
+	blocked, free := payeeOn(t, "ethereum"), payeeOn(t, "solana")
+	e.node.Blacklist(t, blocked, true)
+	order := deployment.To("ethereum", blocked, "1.25")
+	order.Destinations = append(order.Destinations, payment.Destination{Chain: "solana", Address: free})
+	order.Priority = payment.Fast // by the quicker chain first
+	id := e.Pay(t, t.Name(), order).ID
+	e.ids = append(e.ids, id)
+	e.overcome(t)
+	slots := e.slots(t, id)
+	if len(slots) != 2 || slots[0].Chain != "ethereum" || slots[0].Outcome.Result != "dead" || slots[1].Chain != "solana" || slots[1].CreatedAt.Before(*slots[0].ClosedAt) {
+		t.Errorf("slots %+v, want one that died on Ethereum and then one on Solana", slots)
+	}
 }

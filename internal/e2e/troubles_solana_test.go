@@ -28,10 +28,7 @@ func TestTroublesOnSolana(t *testing.T) {
 	}
 	t.Cleanup(s.client.Close)
 
-	t.Run("Dropped", s.dropped)
-	t.Run("Reorged", s.reorganised)
-	t.Run("ExpiredBlockhash", s.expired)
-	t.Run("Blacklisted", s.blacklisted)
+	meet(t, []trouble{{"Dropped", s.dropped}, {"Reorged", s.reorganised}, {"ExpiredBlockhash", s.expired}, {"Blacklisted", s.blacklisted}})
 }
 
 type onSolana struct {

@@ -187,14 +187,25 @@ type EthereumWallets struct {
 // 10 ether and no USDC.
 func (e *EthereumNode) NewWallets(t T, lanes int) EthereumWallets {
 	t.Helper()
+	ten, _ := new(big.Int).SetString("10000000000000000000", 10)
+	return e.wallets(t, lanes, ten)
+}
+
+// NewDryWallets is NewWallets with lanes that cannot pay for any gas.
+func (e *EthereumNode) NewDryWallets(t T, lanes int) EthereumWallets {
+	t.Helper()
+	return e.wallets(t, lanes, nil)
+}
+
+func (e *EthereumNode) wallets(t T, lanes int, wei *big.Int) EthereumWallets {
+	t.Helper()
 	keys := &EthereumKeys{}
 	w := EthereumWallets{Treasury: keys.New(t), EthereumKeys: keys}
 	funding := []EthereumFunding{{Address: w.Treasury, USDC: 1_000_000_000_000}}
-	ten, _ := new(big.Int).SetString("10000000000000000000", 10)
 	for range lanes {
 		lane := keys.New(t)
 		w.Lanes = append(w.Lanes, lane)
-		funding = append(funding, EthereumFunding{Address: lane, Wei: ten})
+		funding = append(funding, EthereumFunding{Address: lane, Wei: wei})
 	}
 	e.FundMany(t, funding...)
 	return w
