@@ -23,20 +23,12 @@ const (
 // Genesis is how a chain begins. Zero values of the fields with a default take
 // it.
 type Genesis struct {
-	Hash     sol.Hash                  // names the network; default a fixed one
-	Mint     sol.PublicKey             // of the payout token, which has 6 decimals; default a fixed one
-	Accounts map[sol.PublicKey]Holding // owners
-	Time     time.Time                 // of the first slot; default 2026-01-01
-
+	Hash      sol.Hash      // names the network; default a fixed one
+	Mint      sol.PublicKey // of the payout token, which has 6 decimals; default a fixed one
+	Time      time.Time     // of the first slot; default 2026-01-01
 	SlotTime  time.Duration // chain time from slot to slot; default 400 ms
 	Confirmed uint64        // blocks that the confirmed one is behind the newest; default 1
 	Finalized uint64        // blocks that the finalized one is behind the newest; default 32
-}
-
-// Holding is what an owner has.
-type Holding struct {
-	Lamports uint64
-	Tokens   uint64 // base units, in the associated token account; 0: there is no such account
 }
 
 func (g *Genesis) setDefaults() {
@@ -63,6 +55,7 @@ type Chain struct {
 	frozen   map[sol.PublicKey]bool // token accounts
 	records  map[sol.Signature]*record
 	waiting  []*transaction // sent and in no block, oldest first
+	keys     uint64         // that were handed out
 }
 
 // block is one block of the present fork.
@@ -86,9 +79,6 @@ func New(g Genesis) *Chain {
 		c.put(program, firstHeight, account{lamports: 1, owner: sol.BPFLoaderProgramID, executable: true})
 	}
 	c.put(g.Mint, firstHeight, mintAccount())
-	for owner, h := range g.Accounts {
-		c.Fund(owner, h.Lamports, h.Tokens)
-	}
 	c.Advance(int(g.Finalized))
 	return c
 }

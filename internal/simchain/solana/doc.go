@@ -2,13 +2,11 @@
 // over HTTP on loopback, so that chains/solana runs on it unchanged: thousands
 // of slots a second, and nothing happens that the test did not ask for.
 //
-//	chain := solana.New(solana.Genesis{Accounts: map[sol.PublicKey]solana.Holding{
-//		treasury: {Lamports: 1e9, Tokens: 1_000_000_000},
-//		lane:     {Lamports: 1e11},
-//	}})
+//	chain := solana.New(solana.Genesis{})
+//	wallets := chain.NewWallets(2) // a treasury with tokens, two lanes with SOL
 //	node := chain.Node()
 //	defer node.Close()
-//	// solana.Open with node.URL(), Refresh, Sign, Send ...
+//	// chains/solana: Open with node.URL, Refresh, Sign, Send ...
 //	chain.Advance(1)  // a block with what was sent
 //	chain.Advance(32) // it is finalized
 //
