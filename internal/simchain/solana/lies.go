@@ -67,7 +67,7 @@ func (n *Node) Unhealthy(simchain.Call) (any, error) {
 func (n *Node) LastValid(height uint64) simchain.Handler {
 	return func(c simchain.Call) (any, error) {
 		truth, err := n.Truth(c)
-		if err != nil || c.Method != getLatest {
+		if err != nil || c.Method != getLatestBlockhash {
 			return truth, err
 		}
 		said := truth.(withContext)
@@ -78,7 +78,7 @@ func (n *Node) LastValid(height uint64) simchain.Handler {
 
 // OtherGenesis names another network.
 func (n *Node) OtherGenesis(c simchain.Call) (any, error) {
-	if c.Method == "getGenesisHash" {
+	if c.Method == getGenesisHash {
 		return sol.Hash{}, nil
 	}
 	return n.Truth(c)

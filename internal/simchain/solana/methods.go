@@ -9,7 +9,7 @@ import (
 	"github.com/settlehq/settle/internal/simchain"
 )
 
-// version is what nodes call themselves.
+// software is what nodes call themselves.
 const software = "3.1.0-simulated"
 
 // Bounds of agave.
@@ -26,11 +26,11 @@ var methods = map[string]func(view, simchain.Call) (any, error){
 	"getVersion": func(view, simchain.Call) (any, error) {
 		return map[string]any{"solana-core": software, "feature-set": 0}, nil
 	},
-	"getGenesisHash":                    func(v view, _ simchain.Call) (any, error) { return v.genesis.Hash, nil },
+	getGenesisHash:                      func(v view, _ simchain.Call) (any, error) { return v.genesis.Hash, nil },
 	"getFirstAvailableBlock":            func(v view, _ simchain.Call) (any, error) { return v.first, nil },
-	"getSlot":                           getSlot,
-	"getBlockHeight":                    getBlockHeight,
-	"getLatestBlockhash":                getLatestBlockhash,
+	"getSlot":                           ofBlock(func(b *block) any { return b.slot }),
+	"getBlockHeight":                    ofBlock(func(b *block) any { return b.height }),
+	getLatestBlockhash:                  ofBlock(func(b *block) any { return asOf(b, latestBlockhash{b.hash, b.height + maxAge}) }),
 	"isBlockhashValid":                  isBlockhashValid,
 	"getBlock":                          getBlock,
 	"getRecentPrioritizationFees":       getRecentPrioritizationFees,
@@ -42,12 +42,13 @@ var methods = map[string]func(view, simchain.Call) (any, error){
 	getTransaction:                      transactionOf,
 }
 
-// The methods about transactions, which nodes may lie about.
+// The methods that nodes lie about.
 const (
+	getGenesisHash       = "getGenesisHash"
+	getLatestBlockhash   = "getLatestBlockhash"
 	sendTransaction      = "sendTransaction"
 	getSignatureStatuses = "getSignatureStatuses"
 	getTransaction       = "getTransaction"
-	getLatest            = "getLatestBlockhash"
 )
 
 // options is the last parameter of most methods.
@@ -85,46 +86,26 @@ func asOf(b *block, value any) withContext {
 	return withContext{map[string]any{"slot": b.slot, "apiVersion": software}, value}
 }
 
-func getSlot(v view, c simchain.Call) (any, error) {
-	var o options
-	if err := c.Param(0, &o); err != nil {
-		return nil, err
+// ofBlock answers from the newest block of the commitment in the only
+// parameter.
+func ofBlock(read func(*block) any) func(view, simchain.Call) (any, error) {
+	return func(v view, c simchain.Call) (any, error) {
+		var o options
+		if err := c.Param(0, &o); err != nil {
+			return nil, err
+		}
+		b, err := v.block(o)
+		if err != nil {
+			return nil, err
+		}
+		return read(b), nil
 	}
-	b, err := v.block(o)
-	if err != nil {
-		return nil, err
-	}
-	return b.slot, nil
-}
-
-func getBlockHeight(v view, c simchain.Call) (any, error) {
-	var o options
-	if err := c.Param(0, &o); err != nil {
-		return nil, err
-	}
-	b, err := v.block(o)
-	if err != nil {
-		return nil, err
-	}
-	return b.height, nil
 }
 
 // latestBlockhash is getLatestBlockhash's value.
 type latestBlockhash struct {
 	Blockhash            sol.Hash `json:"blockhash"`
 	LastValidBlockHeight uint64   `json:"lastValidBlockHeight"`
-}
-
-func getLatestBlockhash(v view, c simchain.Call) (any, error) {
-	var o options
-	if err := c.Param(0, &o); err != nil {
-		return nil, err
-	}
-	b, err := v.block(o)
-	if err != nil {
-		return nil, err
-	}
-	return asOf(b, latestBlockhash{b.hash, b.height + maxAge}), nil
 }
 
 func isBlockhashValid(v view, c simchain.Call) (any, error) {
@@ -307,6 +288,7 @@ type status struct {
 	ConfirmationStatus string  `json:"confirmationStatus"`
 }
 
+// statuses answers getSignatureStatuses.
 func statuses(v view, c simchain.Call) (any, error) {
 	signatures, o, err := asked[[]sol.Signature](c)
 	if err != nil {
