@@ -65,22 +65,20 @@ func harness(s sandbox.Solana) chaintest.Harness {
 	}
 }
 
-// Not parallel: the end of any httptest server closes idle connections of
-// http.DefaultTransport, which the suite's gate uses too.
-func TestConformance(t *testing.T) {
-	s := sandbox.StartSolana(t, 400*time.Millisecond)
-	owner := newPayee(t)
-	ata, _, err := sol.FindAssociatedTokenAddress(sol.MustPublicKeyFromBase58(owner), sol.MustPublicKeyFromBase58(s.USDCMint))
+// destinations are good and bad addresses on a chain where a wallet holds
+// tokens.
+func destinations(t *testing.T, wallet, mint sol.PublicKey) []chaintest.Destination {
+	t.Helper()
+	ata, _, err := sol.FindAssociatedTokenAddress(wallet, mint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Fund(t, owner, 0, 1)
 	derived, _, err := sol.FindProgramAddress([][]byte{[]byte("nobody")}, sol.TokenProgramID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := harness(s)
-	h.Destinations = []chaintest.Destination{
+	owner := wallet.String()
+	return []chaintest.Destination{
 		{Name: "a wallet that exists", In: owner, Want: owner},
 		{Name: "its token account", In: ata.String(), Code: payment.AddressTokenAccount},
 		{Name: "a program's address", In: derived.String(), Code: payment.AddressOffCurve},
@@ -91,5 +89,15 @@ func TestConformance(t *testing.T) {
 		{Name: "system program", In: sol.SystemProgramID.String(), Code: payment.AddressForbidden},
 		{Name: "token program", In: sol.TokenProgramID.String(), Code: payment.AddressForbidden},
 	}
+}
+
+// Not parallel: the end of any httptest server closes idle connections of
+// http.DefaultTransport, which the suite's gate uses too.
+func TestConformance(t *testing.T) {
+	s := sandbox.StartSolana(t, 400*time.Millisecond)
+	owner := newPayee(t)
+	s.Fund(t, owner, 0, 1)
+	h := harness(s)
+	h.Destinations = destinations(t, sol.MustPublicKeyFromBase58(owner), sol.MustPublicKeyFromBase58(s.USDCMint))
 	chaintest.Run(t, h)
 }
