@@ -64,27 +64,29 @@ func harness(node *sandbox.EthereumNode, method string) chaintest.Harness {
 				node.Resume(t)
 			}
 		},
-		Reorg:    func(t *testing.T, depth int) { node.Reorg(t, depth, false) },
-		CanReuse: method == evm.MethodEIP3009,
-		Lies:     lies(node),
-		Destinations: []chaintest.Destination{
-			{Name: "checksum", In: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
-			{Name: "lower case", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
-			{Name: "upper case", In: "0x5AAEB6053F3E94C9B9A09F33669435E7EF1BEAED", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
-			{Name: "one capital wrong", In: "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressBadChecksum},
-			{Name: "a digit short", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beae", Code: payment.AddressMalformed},
-			{Name: "a digit long", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaedd", Code: payment.AddressMalformed},
-			{Name: "without 0x", In: "5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", Code: payment.AddressMalformed},
-			{Name: "space behind", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed ", Code: payment.AddressMalformed},
-			{Name: "no hex", In: "0xzzaeb6053f3e94c9b9a09f33669435e7ef1beaed", Code: payment.AddressMalformed},
-			{Name: "zero", In: "0x0000000000000000000000000000000000000000", Code: payment.AddressForbidden},
-			{Name: "solana", In: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", Code: payment.AddressWrongChain},
-		},
+		Reorg:        func(t *testing.T, depth int) { node.Reorg(t, depth, false) },
+		CanReuse:     method == evm.MethodEIP3009,
+		Lies:         lies(node.Ethereum.USDC),
+		Destinations: destinations,
 	}
 	if method == evm.MethodEIP3009 {
 		h.Expire = func(t *testing.T, s chains.Slot) { node.AdvanceTo(t, *s.ExpiresAt) }
 	}
 	return h
+}
+
+var destinations = []chaintest.Destination{
+	{Name: "checksum", In: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
+	{Name: "lower case", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
+	{Name: "upper case", In: "0x5AAEB6053F3E94C9B9A09F33669435E7EF1BEAED", Want: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"},
+	{Name: "one capital wrong", In: "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", Code: payment.AddressBadChecksum},
+	{Name: "a digit short", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beae", Code: payment.AddressMalformed},
+	{Name: "a digit long", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaedd", Code: payment.AddressMalformed},
+	{Name: "without 0x", In: "5aaeb6053f3e94c9b9a09f33669435e7ef1beaed", Code: payment.AddressMalformed},
+	{Name: "space behind", In: "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed ", Code: payment.AddressMalformed},
+	{Name: "no hex", In: "0xzzaeb6053f3e94c9b9a09f33669435e7ef1beaed", Code: payment.AddressMalformed},
+	{Name: "zero", In: "0x0000000000000000000000000000000000000000", Code: payment.AddressForbidden},
+	{Name: "solana", In: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", Code: payment.AddressWrongChain},
 }
 
 // open keeps a nil *evm.Chain from becoming a non-nil chains.Chain.

@@ -23,7 +23,7 @@ func TestOneNodeGoesWrong(t *testing.T) {
 	chaintest.RunFaults(t, harness(sandbox.StartEthereum(t, 100*time.Millisecond), evm.MethodEIP3009))
 }
 
-func lies(node *sandbox.EthereumNode) chaintest.Lies {
+func lies(token string) chaintest.Lies {
 	none, no := []any{}, hexutil.Encode(make([]byte, 32))
 	hides := func(chains.Watched) chaintest.Rewrite {
 		return func(method string, _ []json.RawMessage, result json.RawMessage) any {
@@ -38,7 +38,7 @@ func lies(node *sandbox.EthereumNode) chaintest.Lies {
 	}
 	return chaintest.Lies{
 		Hides:   hides,
-		Invents: func(w chains.Watched) chaintest.Rewrite { return invents(w, node.Ethereum.USDC) },
+		Invents: func(w chains.Watched) chaintest.Rewrite { return invents(w, token) },
 		Kills: func(w chains.Watched) chaintest.Rewrite {
 			hide := hides(w)
 			return func(method string, params []json.RawMessage, result json.RawMessage) any {

@@ -128,3 +128,6 @@ func hangUp(w http.ResponseWriter) {
 		_ = conn.Close()
 	}
 }
+
+// Always is the fault of every request, for [Server.Strike].
+func Always(f Fault) func([]Call) Fault { return func([]Call) Fault { return f } }
