@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
@@ -38,7 +39,7 @@ func pooled(set settings) (*rpcpool.Pool, error) {
 			}
 			return name
 		}},
-		CallsPerSecond: set.RPCCallsPerSecond, ProbeEvery: set.poll,
+		CallsPerSecond: set.RPCCallsPerSecond, ProbeEvery: set.poll, Rest: time.Duration(set.RPCRestMS) * time.Millisecond,
 	})
 }
 

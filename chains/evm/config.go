@@ -41,6 +41,7 @@ type Config struct {
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms,omitempty"` // Sign refuses older fees; default 60000
 
 	RPCCallsPerSecond float64 `json:"rpc_calls_per_second,omitempty"` // to one node, calls in a batch count each; default no limit
+	RPCRestMS         int64   `json:"rpc_rest_ms,omitempty"`          // a failing node is left alone this long at first, up to 30 times as long; default 1000
 
 	LaneInFlight int `json:"lane_in_flight,omitempty"` // unincluded transactions of one lane; default 16, more than nodes promise to keep
 
@@ -141,6 +142,7 @@ func (c Config) check() (settings, error) {
 	}{
 		{"poll_interval_ms", c.PollIntervalMS}, {"resend_after_ms", c.ResendAfterMS},
 		{"finality_eta_ms", c.FinalityETAMS}, {"max_conditions_age_ms", c.MaxConditionsAgeMS},
+		{"rpc_rest_ms", c.RPCRestMS},
 	} {
 		if ms.value <= 0 {
 			fault("%s is %d: use 1 or more", ms.field, ms.value)
@@ -171,6 +173,7 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.ResendAfterMS, 30_000)
 	defaultTo(&c.FinalityETAMS, 900_000)
 	defaultTo(&c.MaxConditionsAgeMS, 60_000)
+	defaultTo(&c.RPCRestMS, 1_000)
 	defaultTo(&c.MaxFeeGwei, 300)
 	defaultTo(&c.MinTipWei, 10_000_000)
 	limit, expected := uint64(130_000), uint64(95_000)

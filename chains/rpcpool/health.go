@@ -21,12 +21,11 @@ const (
 
 // Figures of the state machine. Heights are blocks or slots.
 const (
-	openAfter     = 3                // failures in a row that open the breaker
-	openFor       = time.Second      // at first; doubles with every failed probe
-	openForAtMost = 30 * time.Second // between probes
-	freshFor      = time.Minute      // a height that was read longer ago says nothing
-	outvotedFor   = 5 * time.Minute  // a node that two others contradict is asked last
-	smoothing     = 0.2              // weight of the newest measurement in the averages
+	openAfter   = 3           // failures in a row that open the breaker for a rest, and for twice as long with every failed probe
+	longestRest = 30          // times Config.Rest, between probes
+	outvotedFor = 300         // times Config.Rest: a node that two others contradict is asked last
+	freshFor    = time.Minute // a height that was read longer ago says nothing
+	smoothing   = 0.2         // weight of the newest measurement in the averages
 )
 
 // identity is what a node said about its network.
@@ -65,16 +64,13 @@ func (h health) answered(took time.Duration) health {
 }
 
 // failed is the event of no answer, or of a limit. A failed probe of an open
-// breaker opens it for twice as long.
-func (h health) failed(now time.Time) health {
+// breaker opens it for twice as long as before, which was rest at first.
+func (h health) failed(now time.Time, rest time.Duration) health {
 	h.failures++
 	h.errorRate += smoothing * (1 - h.errorRate)
 	if h.failures >= openAfter {
-		wait := openForAtMost
-		if doublings := h.failures - openAfter; doublings < 5 {
-			wait = min(openFor<<doublings, openForAtMost)
-		}
-		h.openUntil = now.Add(wait)
+		doublings := min(h.failures-openAfter, 5) // the fifth is beyond the longest
+		h.openUntil = now.Add(min(rest<<doublings, longestRest*rest))
 	}
 	return h
 }
@@ -93,8 +89,8 @@ func (h health) saw(height uint64, now time.Time) health {
 	return h
 }
 
-func (h health) outvoted(now time.Time) health {
-	h.outvotedUntil = now.Add(outvotedFor)
+func (h health) outvoted(now time.Time, rest time.Duration) health {
+	h.outvotedUntil = now.Add(outvotedFor * rest)
 	return h
 }
 

@@ -18,7 +18,7 @@ func times(n int, h health, event func(health) health) health {
 	return h
 }
 
-func fail(h health) health { return h.failed(noon) }
+func fail(h health) health { return h.failed(noon, time.Second) }
 
 func TestState(t *testing.T) {
 	t.Parallel()
@@ -107,9 +107,9 @@ func TestOrderOfReads(t *testing.T) {
 		better, than health
 	}{
 		{"faster", fast(10), fast(60)},
-		{"without errors", fast(10), fast(10).failed(noon)},
+		{"without errors", fast(10), fast(10).failed(noon, time.Second)},
 		{"at the head", fast(10), fast(10).saw(998, noon)},
-		{"slow rather than failing all the time", fast(100), times(2, fast(10), fail).answered(10 * time.Millisecond).failed(noon)},
+		{"slow rather than failing all the time", fast(100), times(2, fast(10), fail).answered(10*time.Millisecond).failed(noon, time.Second)},
 	} {
 		if a, b := c.better.score(reference), c.than.score(reference); a >= b {
 			t.Errorf("%s: %g and %g", c.name, a, b)
@@ -123,7 +123,7 @@ func TestOrderOfReads(t *testing.T) {
 	for _, c := range []struct {
 		state  State
 		health health
-	}{{Healthy, at(1)}, {Unknown, at(1)}, {Lagging, at(1)}, {Healthy, at(1).outvoted(noon)}, {Unreachable, at(1)}, {WrongChain, at(1)}} {
+	}{{Healthy, at(1)}, {Unknown, at(1)}, {Lagging, at(1)}, {Healthy, at(1).outvoted(noon, time.Second)}, {Unreachable, at(1)}, {WrongChain, at(1)}} {
 		rank, ok := c.health.rank(c.state, noon)
 		if !ok || rank <= last {
 			t.Errorf("%s has rank %d behind %d", c.state, rank, last)

@@ -129,7 +129,7 @@ func (n *Node) learn(calls []*Call, err error, took time.Duration, ctx context.C
 		n.errors += uint64(len(calls))
 	}
 	if err != nil || limit {
-		n.health = n.health.failed(n.pool.cfg.Now())
+		n.health = n.health.failed(n.pool.cfg.Now(), n.pool.cfg.Rest)
 		return
 	}
 	n.health = n.health.answered(took)
@@ -189,7 +189,7 @@ func (n *Node) Unclassified(method string) {
 func (n *Node) Outvoted() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.health = n.health.outvoted(n.pool.cfg.Now())
+	n.health = n.health.outvoted(n.pool.cfg.Now(), n.pool.cfg.Rest)
 }
 
 // probe asks for network and height, and once for the client's name.

@@ -31,6 +31,7 @@ type Config struct {
 	CallsPerSecond  float64       // of one node, calls in a batch count each; default no limit
 	CallTimeout     time.Duration // of one HTTP request; default 5 s
 	ProbeEvery      time.Duration // nodes that nobody asks are asked for their height this often; default 4 s
+	Rest            time.Duration // a node that fails three times in a row is left alone this long, then twice as long, up to 30 times; one that two others contradict is asked last for 300 times as long; default 1 s
 	BatchLimit      int           // calls per HTTP request; default 100, providers refuse more
 	MaxResponse     int64         // bytes of one answer; default 64 MiB
 
@@ -112,6 +113,7 @@ func (c *Config) setDefaults() {
 	c.OutOfSyncBlocks = cmp.Or(c.OutOfSyncBlocks, 64)
 	c.CallTimeout = cmp.Or(c.CallTimeout, 5*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 4*time.Second)
+	c.Rest = cmp.Or(c.Rest, time.Second)
 	c.BatchLimit = cmp.Or(c.BatchLimit, 100)
 	c.MaxResponse = cmp.Or(c.MaxResponse, 64<<20)
 	if c.Now == nil {

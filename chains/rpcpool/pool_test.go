@@ -194,7 +194,7 @@ func TestSilentNodesAreNotAskedUntilItIsTime(t *testing.T) {
 	if _, err := b.read(0); !errors.Is(err, ErrNoAnswer) || b.nodes[0].asked.Load() != asked {
 		t.Fatalf("asked with an open breaker (%v)", err)
 	}
-	b.clock.add(openFor)
+	b.clock.add(time.Second)
 	b.wantRead(0, "a")
 	if s := b.pool.Stats()[0]; s.State != Healthy || s.Errors != openAfter {
 		t.Errorf("stats %+v", s)
@@ -208,7 +208,7 @@ func TestHalfOpenLetsOneThrough(t *testing.T) {
 	for range openAfter {
 		_, _ = b.read(0)
 	}
-	b.clock.add(openFor)
+	b.clock.add(time.Second)
 	n := b.pool.nodes[0]
 	if !n.admit() || n.admit() {
 		t.Error("want one probe and no more")

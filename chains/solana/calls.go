@@ -44,6 +44,7 @@ func pooled(cfg Config, poll time.Duration) (*rpcpool.Pool, error) {
 			return "agave/" + v.Core
 		}},
 		LagBlocks: lagBlocks, OutOfSyncBlocks: outOfSyncBlocks, CallsPerSecond: cfg.RPCCallsPerSecond, ProbeEvery: poll,
+		Rest: time.Duration(cfg.RPCRestMS) * time.Millisecond,
 	})
 }
 

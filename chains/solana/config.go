@@ -19,6 +19,7 @@ type Config struct {
 	RPCURLs     []string      `json:"rpc_urls"`     // JSON-RPC over HTTP; transactions go to all, reads to the best, and with two or more, two must agree on what is final
 
 	RPCCallsPerSecond float64 `json:"rpc_calls_per_second"` // to one node, calls in a batch count each; default no limit
+	RPCRestMS         int64   `json:"rpc_rest_ms"`          // a failing node is left alone this long at first, up to 30 times as long; default 1000
 
 	Mint     string   `json:"mint"`     // of the payout token
 	Decimals int      `json:"decimals"` // of the mint; checked at Open
@@ -59,6 +60,7 @@ func (c Config) withDefaults() Config {
 	set(&c.ResendAfterMS, 2000)
 	set(&c.FinalityETAMS, 13_000)
 	set(&c.MaxConditionsAgeMS, 20_000)
+	set(&c.RPCRestMS, 1000)
 	if c.ComputeUnitLimit == 0 {
 		c.ComputeUnitLimit = 120_000
 	}
@@ -120,6 +122,7 @@ func (c Config) validate() (keys, error) {
 	between("resend_after_ms", c.ResendAfterMS, 100, 30_000)
 	between("finality_eta_ms", c.FinalityETAMS, 1, 600_000)
 	between("max_conditions_age_ms", c.MaxConditionsAgeMS, 100, maxConditionsAge.Milliseconds())
+	between("rpc_rest_ms", c.RPCRestMS, 1, 60_000)
 	between("compute_unit_limit", int64(c.ComputeUnitLimit), 1000, 1_400_000)
 	between("compute_unit_price_percentile", int64(c.ComputeUnitPricePercentile), 1, 100)
 	if c.RPCCallsPerSecond < 0 {

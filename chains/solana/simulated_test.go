@@ -1,6 +1,8 @@
 package solana_test
 
 import (
+	"crypto/rand"
+	"fmt"
 	"testing"
 	"time"
 
@@ -22,24 +24,34 @@ func simulatedNetwork(t testing.TB, c *simulated.Chain) sandbox.Solana {
 	return sandbox.Solana{HTTPURL: node.URL, GenesisHash: c.GenesisHash(), USDCMint: c.Mint()}
 }
 
+// simulatedWallets are funded accounts that no other test uses.
+func simulatedWallets(c *simulated.Chain, lanes int) chaintest.Wallets {
+	keys := simulated.NewKeys(rand.Text())
+	treasury := keys.Add("treasury")
+	c.Fund(treasury, sol.LAMPORTS_PER_SOL, chaintest.MinFunding)
+	w := chaintest.Wallets{Treasury: treasury.String(), Signer: keys}
+	for i := range lanes {
+		lane := keys.Add(fmt.Sprint("lane ", i))
+		c.Fund(lane, 100*sol.LAMPORTS_PER_SOL, 0)
+		w.Lanes = append(w.Lanes, lane.String())
+	}
+	return w
+}
+
 // simulatedHarness works a simulated chain for the suites that the real virtual
 // machine passes.
 func simulatedHarness(t *testing.T, c *simulated.Chain) chaintest.Harness {
 	h := harness(simulatedNetwork(t, c))
-	h.NewWallets = func(_ *testing.T, lanes int) chaintest.Wallets {
-		w := c.NewWallets(lanes)
-		return chaintest.Wallets{Treasury: w.Treasury, Lanes: w.Lanes, Signer: w}
-	}
+	h.NewWallets = func(_ *testing.T, lanes int) chaintest.Wallets { return simulatedWallets(c, lanes) }
 	h.TokenBalance = func(_ *testing.T, address string) payment.Amount {
-		return payment.Units(c.Tokens(sol.MustPublicKeyFromBase58(address)))
+		return payment.Units(c.Account(sol.MustPublicKeyFromBase58(address)).Tokens)
 	}
 	h.Advance = func(*testing.T) { c.Advance(4) }
 	h.Expire = func(*testing.T, chains.Slot) { c.Advance(expired) }
 	h.DropPending = func(*testing.T) { c.Drop() }
 	h.Pause = func(*testing.T, bool) {} // it makes blocks when told to, and only then
 	h.Reorg = func(_ *testing.T, depth int) {
-		c.Reorg(depth + 1) // and the block above the confirmed one
-		c.Drop()
+		c.Reorg(depth+1, false) // and the block above the confirmed one
 		c.Advance(depth + 2)
 	}
 	return h
@@ -47,7 +59,7 @@ func simulatedHarness(t *testing.T, c *simulated.Chain) chaintest.Harness {
 
 func TestSimulatedChainConforms(t *testing.T) {
 	c := simulated.New(simulated.Genesis{})
-	owner := c.NewPayee()
+	owner := sol.MustPublicKeyFromBase58(newPayee(t))
 	c.Fund(owner, 0, 1)
 	h := simulatedHarness(t, c)
 	h.Destinations = destinations(t, owner, sol.MustPublicKeyFromBase58(c.Mint()))
@@ -79,9 +91,9 @@ func TestOneSimulatedNodeGoesWrong(t *testing.T) {
 // signed, sent, included, finalized and seen as paid.
 func BenchmarkPayment(b *testing.B) {
 	net := simulated.New(simulated.Genesis{})
-	w := net.NewWallets(1)
+	w := simulatedWallets(net, 1)
 	s := simulatedNetwork(b, net)
-	c, err := solana.Open(b.Context(), config(s, s.HTTPURL, w.Treasury, w.Lanes), w)
+	c, err := solana.Open(b.Context(), config(s, s.HTTPURL, w.Treasury, w.Lanes), w.Signer)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -89,8 +101,8 @@ func BenchmarkPayment(b *testing.B) {
 		if err := c.Refresh(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		to := net.NewPayee()
-		o := chains.Order{IntentID: "pi_" + to.String(), Seq: 1, To: to.String(), Amount: payment.Units(1), Lane: chains.Lane{Address: w.Lanes[0]}}
+		to := newPayee(b)
+		o := chains.Order{IntentID: "pi_" + to, Seq: 1, To: to, Amount: payment.Units(1), Lane: chains.Lane{Address: w.Lanes[0]}}
 		signed, err := c.Sign(b.Context(), o)
 		if err != nil {
 			b.Fatal(err)

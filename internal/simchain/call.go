@@ -50,21 +50,26 @@ func Unsupported(c Call) error {
 	return &Error{Code: MethodNotFound, Message: fmt.Sprintf("the method %s does not exist/is not available", c.Method)}
 }
 
-// answer is one JSON-RPC response.
-type answer struct {
+// success and failure are the two JSON-RPC responses.
+type success struct {
 	Version string          `json:"jsonrpc"`
 	ID      json.RawMessage `json:"id"`
-	Result  json.RawMessage `json:"result,omitempty"`
-	Error   *Error          `json:"error,omitempty"`
+	Result  any             `json:"result"`
 }
 
-func respond(c Call, result any, err error) answer {
-	a := answer{Version: "2.0", ID: c.ID}
+type failure struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Error   *Error          `json:"error"`
+}
+
+func respond(c Call, result any, err error) any {
 	if err == nil {
-		a.Result, err = json.Marshal(result)
+		return success{Version: "2.0", ID: c.ID, Result: result}
 	}
-	if err != nil && !errors.As(err, &a.Error) {
-		a.Error = &Error{Code: Internal, Message: err.Error()}
+	f := failure{Version: "2.0", ID: c.ID}
+	if !errors.As(err, &f.Error) {
+		f.Error = &Error{Code: Internal, Message: err.Error()}
 	}
-	return a
+	return f
 }

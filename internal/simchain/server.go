@@ -106,7 +106,7 @@ func (s *Server) answer(calls []Call, batch bool, lie Handler) []byte {
 	if lie != nil {
 		handle = lie
 	}
-	answers := make([]answer, len(calls))
+	answers := make([]any, len(calls))
 	for i, c := range calls {
 		result, err := handle(c)
 		answers[i] = respond(c, result, err)
@@ -117,7 +117,7 @@ func (s *Server) answer(calls []Call, batch bool, lie Handler) []byte {
 	}
 	out, err := json.Marshal(whole)
 	if err != nil {
-		panic(err) // results are JSON already
+		panic(err) // a handler's result is no JSON
 	}
 	return out
 }

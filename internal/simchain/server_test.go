@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := start(t)
-			n.server.Strike(func([]simchain.Call) simchain.Fault { return c.fault })
+			n.server.Strike(simchain.Always(c.fault))
 			status, answer, err := n.post(add)
 			if status != c.status || (err != nil) != (c.status == 0) || n.added.Load() != c.added {
 				t.Errorf("%d %s (%v), %d added", status, answer, err, n.added.Load())

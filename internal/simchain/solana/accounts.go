@@ -108,22 +108,6 @@ func (c *Chain) Freeze(owner sol.PublicKey, frozen bool) {
 	c.frozen[associated(owner, c.genesis.Mint)] = frozen
 }
 
-// Tokens is what an owner's associated token account holds at the newest block,
-// in base units; 0 without one.
-func (c *Chain) Tokens(owner sol.PublicKey) uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, _ := tokenOf(c.accountAt(associated(owner, c.genesis.Mint), c.tip().height))
-	return t.amount
-}
-
-// Lamports is what an address holds at the newest block.
-func (c *Chain) Lamports(address sol.PublicKey) uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.accountAt(address, c.tip().height).lamports
-}
-
 // associated is the token account of an owner.
 func associated(owner, mint sol.PublicKey) sol.PublicKey {
 	key, _, err := sol.FindAssociatedTokenAddress(owner, mint)

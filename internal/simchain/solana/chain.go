@@ -29,6 +29,7 @@ type Genesis struct {
 	SlotTime  time.Duration // chain time from slot to slot; default 400 ms
 	Confirmed uint64        // blocks that the confirmed one is behind the newest; default 1
 	Finalized uint64        // blocks that the finalized one is behind the newest; default 32
+	Accounts  map[sol.PublicKey]Account
 }
 
 func (g *Genesis) setDefaults() {
@@ -55,7 +56,6 @@ type Chain struct {
 	frozen   map[sol.PublicKey]bool // token accounts
 	records  map[sol.Signature]*record
 	waiting  []*transaction // sent and in no block, oldest first
-	keys     uint64         // that were handed out
 }
 
 // block is one block of the present fork.
@@ -79,6 +79,9 @@ func New(g Genesis) *Chain {
 		c.put(program, firstHeight, account{lamports: 1, owner: sol.BPFLoaderProgramID, executable: true})
 	}
 	c.put(g.Mint, firstHeight, mintAccount())
+	for owner, a := range g.Accounts {
+		c.Fund(owner, a.Lamports, a.Tokens)
+	}
 	c.Advance(int(g.Finalized))
 	return c
 }
@@ -114,25 +117,28 @@ func (c *Chain) AdvanceEmpty(slots int) {
 }
 
 // Reorg abandons the newest blocks, at most depth and none that is finalized,
-// and returns how many. Their blockhashes are worth nothing any more; their
-// transactions wait again before all others and land if their own blockhash is
-// older than the fork. Drop after it to lose them.
-func (c *Chain) Reorg(depth int) int {
+// and returns how many; Advance makes the other fork. Their blockhashes are
+// worth nothing any more. Their transactions are lost; with keep, they wait
+// again before all others, and land if their own blockhash is older than the
+// fork.
+func (c *Chain) Reorg(depth int, keep bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	abandoned := min(depth, int(c.tip().height-c.final))
-	keep := len(c.blocks) - abandoned
+	cut := len(c.blocks) - abandoned
 	var back []*transaction
-	for _, b := range c.blocks[keep:] {
+	for _, b := range c.blocks[cut:] {
 		delete(c.heights, b.hash)
 		for _, tx := range b.txs {
 			delete(c.records, tx.Signatures[0])
 		}
 		back = append(back, b.txs...)
 	}
-	c.blocks = c.blocks[:keep]
+	c.blocks = c.blocks[:cut]
 	c.forget(c.tip().height)
-	c.waiting = append(back, c.waiting...)
+	if keep {
+		c.waiting = append(back, c.waiting...)
+	}
 	return abandoned
 }
 
@@ -143,25 +149,17 @@ func (c *Chain) Drop() {
 	c.waiting = nil
 }
 
-// Waiting is how many transactions were sent and are in no block.
-func (c *Chain) Waiting() int {
+// Submit hands the bytes of a transaction to the leaders past all nodes, as
+// anybody may who has them. The error is what a node would say.
+func (c *Chain) Submit(raw []byte) error {
+	tx, err := verified(raw)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.waiting)
-}
-
-// Slot is that of the newest block.
-func (c *Chain) Slot() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tip().slot
-}
-
-// Height is that of the newest block.
-func (c *Chain) Height() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tip().height
+	c.receive(tx)
+	return nil
 }
 
 func (c *Chain) tip() *block { return c.blocks[len(c.blocks)-1] }

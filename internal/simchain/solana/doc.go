@@ -2,11 +2,14 @@
 // over HTTP on loopback, so that chains/solana runs on it unchanged: thousands
 // of slots a second, and nothing happens that the test did not ask for.
 //
-//	chain := solana.New(solana.Genesis{})
-//	wallets := chain.NewWallets(2) // a treasury with tokens, two lanes with SOL
+//	keys := solana.NewKeys("seed")
+//	chain := solana.New(solana.Genesis{Accounts: map[sol.PublicKey]solana.Account{
+//		keys.Add("treasury"): {Lamports: 1e9, Tokens: 1e12},
+//		keys.Add("lane"):     {Lamports: 1e11},
+//	}})
 //	node := chain.Node()
 //	defer node.Close()
-//	// chains/solana: Open with node.URL, Refresh, Sign, Send ...
+//	// chains/solana: Open with node.URL and keys, Refresh, Sign, Send ...
 //	chain.Advance(1)  // a block with what was sent
 //	chain.Advance(32) // it is finalized
 //

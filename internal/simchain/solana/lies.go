@@ -6,8 +6,8 @@ import (
 	"github.com/settlehq/settle/internal/simchain"
 )
 
-// Swallow says yes to what is sent and loses it.
-func (n *Node) Swallow(c simchain.Call) (any, error) {
+// Swallows is a node that says yes to transactions and throws them away.
+func (n *Node) Swallows(c simchain.Call) (any, error) {
 	if c.Method != sendTransaction {
 		return n.Truth(c)
 	}
@@ -18,8 +18,8 @@ func (n *Node) Swallow(c simchain.Call) (any, error) {
 	return tx.Signatures[0], nil
 }
 
-// Hide has never heard of any transaction.
-func (n *Node) Hide(c simchain.Call) (any, error) {
+// Hides is a node that has never heard of any transaction.
+func (n *Node) Hides(c simchain.Call) (any, error) {
 	truth, err := n.Truth(c)
 	if err != nil {
 		return nil, err
@@ -35,8 +35,9 @@ func (n *Node) Hide(c simchain.Call) (any, error) {
 	return truth, nil
 }
 
-// Invent says of every transaction that it is finalized with an error.
-func (n *Node) Invent(c simchain.Call) (any, error) {
+// Invents is a node that says of every transaction that it is finalized with an
+// error.
+func (n *Node) Invents(c simchain.Call) (any, error) {
 	truth, err := n.Truth(c)
 	if err != nil || c.Method != getSignatureStatuses {
 		return truth, err
@@ -50,21 +51,22 @@ func (n *Node) Invent(c simchain.Call) (any, error) {
 	return said, nil
 }
 
-// NoHistory refuses to say anything about transactions of the past.
-func (n *Node) NoHistory(c simchain.Call) (any, error) {
+// LacksHistory is a node that knows nothing about transactions, and says so.
+func (n *Node) LacksHistory(c simchain.Call) (any, error) {
 	if c.Method == getSignatureStatuses || c.Method == getTransaction {
 		return nil, &simchain.Error{Code: noHistory, Message: "Transaction history is not available from this node"}
 	}
 	return n.Truth(c)
 }
 
-// Unhealthy refuses every call, as a node does that knows it is behind.
-func (n *Node) Unhealthy(simchain.Call) (any, error) {
+// IsUnhealthy is a node that refuses every call, since it knows it is behind.
+func (n *Node) IsUnhealthy(simchain.Call) (any, error) {
 	return nil, &simchain.Error{Code: nodeUnhealthy, Message: "Node is unhealthy", Data: map[string]any{"numSlotsBehind": nil}}
 }
 
-// LastValid names this height as the end of every blockhash's life.
-func (n *Node) LastValid(height uint64) simchain.Handler {
+// EndsAt returns a node that names this height as the last at which a blockhash
+// is valid.
+func (n *Node) EndsAt(height uint64) simchain.Handler {
 	return func(c simchain.Call) (any, error) {
 		truth, err := n.Truth(c)
 		if err != nil || c.Method != getLatestBlockhash {
@@ -76,8 +78,8 @@ func (n *Node) LastValid(height uint64) simchain.Handler {
 	}
 }
 
-// OtherGenesis names another network.
-func (n *Node) OtherGenesis(c simchain.Call) (any, error) {
+// IsElsewhere is a node of another network.
+func (n *Node) IsElsewhere(c simchain.Call) (any, error) {
 	if c.Method == getGenesisHash {
 		return sol.Hash{}, nil
 	}

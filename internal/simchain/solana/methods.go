@@ -231,9 +231,6 @@ func send(v view, c simchain.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.VerifySignatures(); err != nil {
-		return nil, &simchain.Error{Code: signatureFailure, Message: "Transaction signature verification failure"}
-	}
 	b, err := v.block(options{Commitment: o.PreflightCommitment, MinContextSlot: o.MinContextSlot})
 	if err != nil {
 		return nil, err
@@ -264,11 +261,20 @@ func sent(c simchain.Call) (*transaction, options, error) {
 	if err != nil {
 		return nil, o, &simchain.Error{Code: simchain.InvalidParams, Message: "invalid base64 encoding: " + err.Error()}
 	}
+	tx, err := verified(raw)
+	return tx, o, err
+}
+
+// verified is the transaction in bytes that a node takes.
+func verified(raw []byte) (*transaction, error) {
 	tx, err := decodeTransaction(raw)
 	if err != nil {
-		return nil, o, &simchain.Error{Code: simchain.InvalidParams, Message: "failed to deserialize transaction: " + err.Error()}
+		return nil, &simchain.Error{Code: simchain.InvalidParams, Message: "failed to deserialize transaction: " + err.Error()}
 	}
-	return tx, o, nil
+	if err := tx.VerifySignatures(); err != nil {
+		return nil, &simchain.Error{Code: signatureFailure, Message: "Transaction signature verification failure"}
+	}
+	return tx, nil
 }
 
 // seen is a transaction's record, if the node has its block.

@@ -7,10 +7,9 @@ import (
 	"github.com/settlehq/settle/internal/simchain"
 )
 
-// Node is one node's view of the chain, with an endpoint of its own. How it
-// goes wrong on its way to the client is for [simchain.Server.Strike] to say;
-// what it may say in place of the truth are its methods of the type
-// [simchain.Handler].
+// Node is one view of the chain, with an endpoint of its own. Faults are put in
+// place by [simchain.Server.Strike]; the lies in lies.go are handlers for them.
+// It is safe for concurrent use.
 type Node struct {
 	*simchain.Server
 	chain *Chain
@@ -19,27 +18,27 @@ type Node struct {
 	first uint64 // slot
 }
 
-// Node starts a node. The caller closes it.
+// Node adds a node to the network. The caller closes it.
 func (c *Chain) Node() *Node {
 	n := &Node{chain: c}
 	n.Server = simchain.Start(n.answer)
 	return n
 }
 
-// Lag keeps the node so many blocks behind the chain from now on. What is sent
-// to it reaches the chain at once.
-func (n *Node) Lag(blocks uint64) {
+// SetLag keeps the node so many blocks behind the chain. What is sent to it
+// reaches the leaders at once.
+func (n *Node) SetLag(blocks uint64) {
 	n.chain.mu.Lock()
 	defer n.chain.mu.Unlock()
 	n.lag = blocks
 }
 
-// Forget has the node know no block, and no transaction, below a slot. It says
-// so if it is asked for its first available block.
-func (n *Node) Forget(below uint64) {
+// SetHistory has the node know blocks and transactions from a slot on only. It
+// says so if it is asked for its first available block.
+func (n *Node) SetHistory(from uint64) {
 	n.chain.mu.Lock()
 	defer n.chain.mu.Unlock()
-	n.first = below
+	n.first = from
 }
 
 func (n *Node) answer(call simchain.Call) (any, error) {

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,32 +25,58 @@ import (
 // bundle is a simulated chain with one node, and the real client on it.
 type bundle struct {
 	testing.TB
-	net     *simulated.Chain
-	node    *simulated.Node
-	wallets simulated.Wallets
-	chain   *solana.Chain
+	net            *simulated.Chain
+	node           *simulated.Node
+	keys           *simulated.Keys
+	treasury, lane sol.PublicKey
+	payees         int
+	chain          *solana.Chain
 }
 
-func setup(t testing.TB) *bundle {
+const (
+	laneLamports   = 100 * sol.LAMPORTS_PER_SOL
+	treasuryTokens = 1_000_000_000 // base units
+)
+
+func setup(t testing.TB) *bundle { return begin(t, simulated.Genesis{}) }
+
+func begin(t testing.TB, g simulated.Genesis) *bundle {
 	t.Helper()
-	b := &bundle{TB: t, net: simulated.New(simulated.Genesis{})}
-	b.wallets = b.net.NewWallets(1)
+	b := &bundle{TB: t, keys: simulated.NewKeys("test")}
+	b.treasury, b.lane = b.keys.Add("treasury"), b.keys.Add("lane")
+	g.Accounts = map[sol.PublicKey]simulated.Account{b.treasury: {Tokens: treasuryTokens}, b.lane: {Lamports: laneLamports}}
+	b.net = simulated.New(g)
 	b.node = b.net.Node()
 	t.Cleanup(b.node.Close)
 	b.chain = b.open(b.node)
 	return b
 }
 
+func (b *bundle) newPayee() sol.PublicKey {
+	b.payees++
+	return b.keys.Add(fmt.Sprint("payee ", b.payees))
+}
+
+func (b *bundle) height() uint64 {
+	_, height := b.net.Head()
+	return height
+}
+
+func (b *bundle) slot() uint64 {
+	slot, _ := b.net.Head()
+	return slot
+}
+
 func (b *bundle) open(nodes ...*simulated.Node) *solana.Chain {
 	b.Helper()
 	cfg := solana.Config{
 		Name: "solana", GenesisHash: b.net.GenesisHash(), Mint: b.net.Mint(), Decimals: payment.USDC.Decimals,
-		Treasury: b.wallets.Treasury, Lanes: b.wallets.Lanes, PollIntervalMS: 10,
+		Treasury: b.treasury.String(), Lanes: []string{b.lane.String()}, PollIntervalMS: 10,
 	}
 	for _, n := range nodes {
 		cfg.RPCURLs = append(cfg.RPCURLs, n.URL)
 	}
-	c, err := solana.Open(b.Context(), cfg, b.wallets)
+	c, err := solana.Open(b.Context(), cfg, b.keys)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -61,8 +89,8 @@ func (b *bundle) sign(units uint64) chains.Watched {
 	if err := b.chain.Refresh(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	to := b.net.NewPayee().String()
-	o := chains.Order{IntentID: "pi_" + to, Seq: 1, To: to, Amount: payment.Units(units), Lane: chains.Lane{Address: b.wallets.Lanes[0]}}
+	to := b.newPayee().String()
+	o := chains.Order{IntentID: "pi_" + to, Seq: 1, To: to, Amount: payment.Units(units), Lane: chains.Lane{Address: b.lane.String()}}
 	s, err := b.chain.Sign(b.Context(), o)
 	if err != nil {
 		b.Fatal(err)
@@ -93,7 +121,7 @@ func (b *bundle) want(w chains.Watched, kind chains.SightingKind) chains.Sightin
 
 func (b *bundle) wantTokens(w chains.Watched, units uint64) {
 	b.Helper()
-	if got := b.net.Tokens(sol.MustPublicKeyFromBase58(w.To)); got != units {
+	if got := b.net.Account(sol.MustPublicKeyFromBase58(w.To)).Tokens; got != units {
 		b.Fatalf("the payee has %d, want %d", got, units)
 	}
 }
@@ -136,7 +164,7 @@ func TestBytesLandUpToTheLastValidHeightAndNotAbove(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	last, late := b.sign(1), b.sign(2)
-	b.net.AdvanceEmpty(int(last.Slot.ExpiresHeight - b.net.Height() - 1))
+	b.net.AdvanceEmpty(int(last.Slot.ExpiresHeight - b.height() - 1))
 	b.send(last, chains.Accepted)
 	b.net.Advance(1)
 	b.wantTokens(last, 1)
@@ -154,7 +182,7 @@ func TestReorgTakesAPaymentBackAndItsBytesLandOnce(t *testing.T) {
 	b.send(w, chains.Accepted)
 	b.net.Advance(3)
 	b.want(w, chains.Included)
-	if got := b.net.Reorg(3); got != 3 {
+	if got := b.net.Reorg(3, false); got != 3 {
 		t.Fatalf("%d blocks abandoned", got)
 	}
 	b.wantTokens(w, 0)
@@ -172,7 +200,7 @@ func TestBytesDieWithTheForkOfTheirBlockhash(t *testing.T) {
 	b := setup(t)
 	b.net.Advance(5)
 	w := b.sign(5)
-	b.net.Reorg(5)
+	b.net.Reorg(5, true)
 	b.send(w, chains.Accepted)
 	b.net.Advance(100)
 	b.want(w, chains.Unseen)
@@ -186,39 +214,66 @@ func TestFinalizedBlocksAreNotAbandoned(t *testing.T) {
 	b := setup(t)
 	b.net.Advance(10)
 	final := b.number("getBlockHeight", options{"commitment": "finalized"})
-	if got := b.net.Reorg(1000); got != 32 {
+	if got := b.net.Reorg(1000, true); got != 32 {
 		t.Errorf("%d blocks abandoned", got)
 	}
-	slot := b.net.Slot()
+	slot := b.slot()
 	b.net.Advance(2) // the first of them is confirmed
 	if got := b.number("getBlockHeight", options{"commitment": "finalized"}); got != final {
 		t.Errorf("the finalized height went from %d to %d", final, got)
 	}
-	if b.net.Slot() != slot+34 {
-		t.Errorf("slots of the dead fork are used again: %d after %d", b.net.Slot(), slot)
+	if b.slot() != slot+34 {
+		t.Errorf("slots of the dead fork are used again: %d after %d", b.slot(), slot)
 	}
 	if _, failure := b.call("getBlock", slot+1, options{"commitment": "confirmed"}); failure == nil || failure.Code != -32007 {
 		t.Errorf("a block of the dead fork: %v", failure)
 	}
 }
 
+// TestWhatTestsAskTheChain: its own word on what happened, past all nodes.
+func TestWhatTestsAskTheChain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.sign(5)
+	signature := sol.MustSignatureFromBase58(w.Txs[0].Hash)
+	if err := b.net.Submit(w.Txs[0].Raw); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := b.net.Landed(signature); ok {
+		t.Error("landed in no block")
+	}
+	b.net.Advance(1)
+	slot, succeeded, ok := b.net.Landed(signature)
+	if !ok || !succeeded || slot != b.slot() {
+		t.Errorf("landed in slot %d, %v %v", slot, succeeded, ok)
+	}
+	want := simulated.Transfer{From: b.treasury, To: sol.MustPublicKeyFromBase58(w.To), Amount: w.Amount, Memo: w.IntentID, Tx: signature, Slot: slot}
+	for _, want.Final = range []bool{false, true} {
+		if got := b.net.Transfers(); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+			t.Errorf("transfers %+v, want %+v", got, want)
+		}
+		b.net.Advance(32)
+	}
+	if final, _ := b.net.Final(); final != slot+32 {
+		t.Errorf("slot %d is final, want %d", final, slot+32)
+	}
+}
+
 func TestMoneyOfAReorgIsNeitherLostNorMade(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	treasury := sol.MustPublicKeyFromBase58(b.wallets.Treasury)
-	before := b.net.Tokens(treasury)
 	first, second := b.sign(1_000), b.sign(20_000)
 	b.send(first, chains.Accepted)
 	b.net.Advance(1)
 	b.send(second, chains.Accepted)
 	b.net.Advance(1)
-	b.net.Fund(treasury, 0, 7)
-	b.net.Reorg(1)
-	if got := b.net.Tokens(treasury); got != before-1_000+7 {
+	b.net.Fund(b.treasury, 0, 7)
+	b.net.Reorg(1, true)
+	if got := b.net.Account(b.treasury).Tokens; got != treasuryTokens-1_000+7 {
 		t.Errorf("treasury has %d", got)
 	}
 	b.net.Advance(1)
-	if got := b.net.Tokens(treasury); got != before-21_000+7 {
+	if got := b.net.Account(b.treasury).Tokens; got != treasuryTokens-21_000+7 {
 		t.Errorf("treasury has %d", got)
 	}
 }
@@ -235,14 +290,12 @@ func TestFailedTransactionsPayTheirFeeAndNothingElse(t *testing.T) {
 			b.net.Freeze(sol.MustPublicKeyFromBase58(w.To), true)
 		}, "token_account_frozen"},
 		"treasury frozen": {1, func(b *bundle, _ chains.Watched) {
-			b.net.Freeze(sol.MustPublicKeyFromBase58(b.wallets.Treasury), true)
+			b.net.Freeze(b.treasury, true)
 		}, "token_account_frozen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			lane := sol.MustPublicKeyFromBase58(b.wallets.Lanes[0])
-			before := b.net.Lamports(lane)
 			w := b.sign(c.units)
 			c.spoil(b, w)
 			b.send(w, chains.Accepted)
@@ -251,7 +304,7 @@ func TestFailedTransactionsPayTheirFeeAndNothingElse(t *testing.T) {
 			if !strings.HasPrefix(got.Reason, c.reason) {
 				t.Errorf("reason %q", got.Reason)
 			}
-			if spent := payment.Units(before - b.net.Lamports(lane)); spent.Cmp(got.Fee) != 0 || spent.Cmp(payment.Units(10_120)) != 0 {
+			if spent := payment.Units(laneLamports - b.net.Account(b.lane).Lamports); spent.Cmp(got.Fee) != 0 || spent.Cmp(payment.Units(10_120)) != 0 {
 				t.Errorf("the lane spent %s, the sighting says %s", spent, got.Fee)
 			}
 			b.wantTokens(w, 0)
@@ -298,15 +351,14 @@ func TestPreflight(t *testing.T) {
 }
 
 // transfer signs a plain transfer of lamports by the lane.
-func (b *bundle) transfer(from string, to sol.PublicKey, lamports uint64) string {
+func (b *bundle) transfer(to sol.PublicKey, lamports uint64) string {
 	b.Helper()
 	result, failure := b.call("getLatestBlockhash", options{"commitment": "processed"})
 	var latest struct{ Value struct{ Blockhash sol.Hash } }
 	if failure != nil || json.Unmarshal(result, &latest) != nil {
 		b.Fatalf("%s (%v)", result, failure)
 	}
-	payer := sol.MustPublicKeyFromBase58(from)
-	tx, err := sol.NewTransaction([]sol.Instruction{system.NewTransferInstruction(lamports, payer, to).Build()}, latest.Value.Blockhash, sol.TransactionPayer(payer))
+	tx, err := sol.NewTransaction([]sol.Instruction{system.NewTransferInstruction(lamports, b.lane, to).Build()}, latest.Value.Blockhash, sol.TransactionPayer(b.lane))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -314,7 +366,7 @@ func (b *bundle) transfer(from string, to sol.PublicKey, lamports uint64) string
 	if err != nil {
 		b.Fatal(err)
 	}
-	signature, err := b.wallets.Sign(b.Context(), from, message)
+	signature, err := b.keys.Sign(b.Context(), b.lane.String(), message)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -325,11 +377,10 @@ func (b *bundle) transfer(from string, to sol.PublicKey, lamports uint64) string
 func TestLanesRunOutOfLamports(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	lane, elsewhere := b.wallets.Lanes[0], b.net.NewPayee()
-	all := b.net.Lamports(sol.MustPublicKeyFromBase58(lane))
+	elsewhere := b.newPayee()
 	raw := options{"encoding": "base64", "preflightCommitment": "processed"}
 	send := func(lamports uint64) string {
-		_, failure := b.call("sendTransaction", b.transfer(lane, elsewhere, lamports), raw)
+		_, failure := b.call("sendTransaction", b.transfer(elsewhere, lamports), raw)
 		b.net.Advance(1)
 		if failure == nil {
 			return ""
@@ -344,16 +395,16 @@ func TestLanesRunOutOfLamports(t *testing.T) {
 		lamports uint64
 		want     string
 	}{
-		{all, `{"InstructionError":[0,{"Custom":1}]}`},
-		{all - 5000 - 1, `{"InsufficientFundsForRent":{"account_index":0}}`},
-		{all - 2*5000 - 890_880, ""},
+		{laneLamports, `{"InstructionError":[0,{"Custom":1}]}`},
+		{laneLamports - 5000 - 1, `{"InsufficientFundsForRent":{"account_index":0}}`},
+		{laneLamports - 2*5000 - 890_880, ""},
 		{1, `{"InsufficientFundsForRent":{"account_index":0}}`}, // the fee alone leaves too little
 	} {
 		if got := send(step.lamports); got != step.want {
 			t.Errorf("transfer of %d: %s, want %s", step.lamports, got, step.want)
 		}
 	}
-	if got := b.net.Lamports(elsewhere); got != all-2*5000-890_880 {
+	if got := b.net.Account(elsewhere).Lamports; got != laneLamports-2*5000-890_880 {
 		t.Errorf("%d lamports arrived", got)
 	}
 }
@@ -375,9 +426,9 @@ func TestNodesErrors(t *testing.T) {
 		"bad commitment":     {"getSlot", []any{options{"commitment": "max"}}, -32602},
 		"no transaction":     {"sendTransaction", []any{"AAAA", raw}, -32602},
 		"wrong signature":    {"sendTransaction", []any{base64.StdEncoding.EncodeToString(spoilt), raw}, -32003},
-		"block of tomorrow":  {"getBlock", []any{b.net.Slot() + 1}, -32004},
+		"block of tomorrow":  {"getBlock", []any{b.slot() + 1}, -32004},
 		"block of yesterday": {"getBlock", []any{1}, -32001},
-		"context too old":    {"getSlot", []any{options{"minContextSlot": b.net.Slot()}}, -32016},
+		"context too old":    {"getSlot", []any{options{"minContextSlot": b.slot()}}, -32016},
 	} {
 		if result, failure := b.call(c.method, c.params...); failure == nil || failure.Code != c.code {
 			t.Errorf("%s: %s (%v), want %d", name, result, failure, c.code)
@@ -396,8 +447,8 @@ func TestWhatNodesDoWrongIsUnknown(t *testing.T) {
 		"503":                    {func(*simulated.Node) simchain.Fault { return simchain.Fault{Status: 503} }, chains.Unsure, false},
 		"hangs up":               {func(*simulated.Node) simchain.Fault { return simchain.Fault{HangUp: true} }, chains.Unsure, false},
 		"hangs up after keeping": {func(*simulated.Node) simchain.Fault { return simchain.Fault{HangUp: true, Late: true} }, chains.Unsure, true},
-		"swallows":               {func(n *simulated.Node) simchain.Fault { return simchain.Fault{Lie: n.Swallow} }, chains.Accepted, false},
-		"unhealthy":              {func(n *simulated.Node) simchain.Fault { return simchain.Fault{Lie: n.Unhealthy} }, chains.Unsure, false},
+		"swallows":               {func(n *simulated.Node) simchain.Fault { return simchain.Fault{Lie: n.Swallows} }, chains.Accepted, false},
+		"unhealthy":              {func(n *simulated.Node) simchain.Fault { return simchain.Fault{Lie: n.IsUnhealthy} }, chains.Unsure, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -423,26 +474,26 @@ func TestLiesOfANodeDecideNothing(t *testing.T) {
 	lie := func(l simchain.Handler) {
 		b.node.Strike(func([]simchain.Call) simchain.Fault { return simchain.Fault{Lie: l} })
 	}
-	lie(b.node.LastValid(0))
+	lie(b.node.EndsAt(0))
 	if err := b.chain.Refresh(t.Context()); !errors.Is(err, chains.ErrUnknown) {
 		t.Errorf("refreshed from a node that names 0 as the last valid height: %v", err)
 	}
-	lie(b.node.OtherGenesis)
+	lie(b.node.IsElsewhere)
 	if err := b.chain.Refresh(t.Context()); err == nil {
 		t.Error("refreshed from another network")
 	}
 	b.node.Strike(nil)
 	b.net.Advance(200)
-	lie(b.node.NoHistory)
+	lie(b.node.LacksHistory)
 	if got, err := b.chain.Scan(t.Context(), []chains.Watched{w}); !errors.Is(err, chains.ErrUnknown) {
 		t.Errorf("learned %+v (%v) without history", got, err)
 	}
-	lie(b.node.Invent)
+	lie(b.node.Invents)
 	b.want(w, chains.Included) // the status is there, its transaction is not
 	b.node.Strike(nil)
-	b.node.Forget(b.net.Slot())
+	b.node.SetHistory(b.slot())
 	b.want(w, chains.Unseen)
-	b.node.Forget(0)
+	b.node.SetHistory(0)
 	b.want(w, chains.Dead)
 }
 
@@ -456,12 +507,12 @@ func TestOneNodeHidesWhatAnotherShows(t *testing.T) {
 	w := b.sign(9)
 	b.send(w, chains.Accepted)
 	b.net.Advance(33)
-	b.node.Strike(func([]simchain.Call) simchain.Fault { return simchain.Fault{Lie: b.node.Hide} })
+	b.node.Strike(func([]simchain.Call) simchain.Fault { return simchain.Fault{Lie: b.node.Hides} })
 	b.want(w, chains.Included)
 	b.node.Strike(nil)
-	other.Lag(5)
+	other.SetLag(5)
 	b.want(w, chains.Included)
-	other.Lag(0)
+	other.SetLag(0)
 	b.want(w, chains.Paid)
 }
 
@@ -472,8 +523,8 @@ func TestALaggingNodeShowsTheChainAsItWas(t *testing.T) {
 	b.send(w, chains.Accepted)
 	b.net.Advance(10)
 	b.want(w, chains.Included)
-	b.node.Lag(10)
-	if got, want := b.number("getBlockHeight", options{"commitment": "processed"}), b.net.Height()-10; got != want {
+	b.node.SetLag(10)
+	if got, want := b.number("getBlockHeight", options{"commitment": "processed"}), b.height()-10; got != want {
 		t.Errorf("height %d, want %d", got, want)
 	}
 	accounts, _ := b.call("getAccountInfo", w.To, options{"encoding": "base64", "commitment": "processed"})
@@ -502,11 +553,8 @@ func TestTheSameCallsGiveTheSameChain(t *testing.T) {
 func TestChainTimeGoesWithSlots(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	net := simulated.New(simulated.Genesis{Time: start, SlotTime: 2 * time.Second, Finalized: 4})
-	b := &bundle{TB: t, net: net, node: net.Node(), wallets: net.NewWallets(1)}
-	t.Cleanup(b.node.Close)
-	b.chain = b.open(b.node)
-	net.Advance(6)
+	b := begin(t, simulated.Genesis{Time: start, SlotTime: 2 * time.Second, Finalized: 4})
+	b.net.Advance(6)
 	if err := b.chain.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
