@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,9 +25,34 @@ type Steps struct {
 	// where the chain lets us choose. It bounds how long a payment that the
 	// network never takes blocks a new route.
 	AuthorizationValidity time.Duration
+	// SweepAfter is the age from which a live slot is looked after apart from its
+	// workflow, and how often a workflow's wait looks at the database; 0: a minute.
+	SweepAfter time.Duration
+	// StalledAfter is how long a payment may be in no block, or its chain out of
+	// sight, before a person is asked; 0: half an hour.
+	StalledAfter time.Duration
+	// StrandedAfter is how long an open payment may stay unchanged before its
+	// workflow is started again, in case it is gone; 0: two minutes.
+	StrandedAfter time.Duration
 	// Crash is called at each of CrashPoints, for tests that kill the process
 	// there; nil otherwise.
 	Crash func(point string)
+}
+
+// Bounds that Steps leaves to their defaults.
+const (
+	sweepAfter    = time.Minute
+	stalledAfter  = 30 * time.Minute
+	strandedAfter = 2 * time.Minute
+)
+
+func (s *Steps) sweepAfter() time.Duration    { return cmp.Or(s.SweepAfter, sweepAfter) }
+func (s *Steps) stalledAfter() time.Duration  { return cmp.Or(s.StalledAfter, stalledAfter) }
+func (s *Steps) strandedAfter() time.Duration { return cmp.Or(s.StrandedAfter, strandedAfter) }
+
+// ChainRef names the chain that a step of the upkeep is about.
+type ChainRef struct {
+	Chain payment.Chain `json:"chain"`
 }
 
 // Ref names the intent that a step is about.

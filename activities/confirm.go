@@ -2,11 +2,13 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
 )
 
 // heartbeatEvery keeps a waiting activity known to be alive; the SDK sends a
@@ -16,27 +18,62 @@ const heartbeatEvery = 5 * time.Second
 // AwaitConfirmation waits for the final sighting of the live slot. The
 // worker's watcher looks for all waiting payments of a chain at once. If there
 // is no live slot the zero Sighting is returned: the payment is decided.
+//
+// From time to time it looks at the database, where the upkeep may have signed
+// further transactions for the slot, or closed it. A payment that was in no
+// block for very long ends the wait with a sighting that is not final: a person
+// is to look.
 func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (Sighting, error) {
-	i, err := s.Store.Intent(ctx, in.IntentID)
-	if err != nil {
-		return Sighting{}, err
-	}
-	live, ok, err := liveSlot(ctx, s.Store.Queries(), in.IntentID)
-	if err != nil || !ok {
-		return Sighting{}, err
-	}
-	desk, err := s.desk(live.chain)
-	if err != nil {
-		return Sighting{}, err
-	}
 	stop := beat(ctx)
 	defer stop()
-	sentAt := time.Time{}
-	if last := live.newest().LastSentAt; last != nil {
-		sentAt = *last
+	for {
+		live, ok, err := liveSlot(ctx, s.Store.Queries(), in.IntentID)
+		if err != nil || !ok {
+			return Sighting{}, err
+		}
+		desk, err := s.desk(live.chain)
+		if err != nil {
+			return Sighting{}, err
+		}
+		seen, err := desk.await(ctx, live, s.sweepAfter())
+		if err != nil {
+			return Sighting{}, err
+		}
+		if seen.Kind.Final() || s.stalled(desk, live, seen) {
+			return Sighting{SlotID: live.id, Sighting: seen}, nil
+		}
 	}
-	seen, err := desk.Watcher.Await(ctx, chains.Watched{IntentID: i.ID, SlotID: live.id, Slot: live.terms, To: i.Address, Amount: i.Amount, Txs: live.stored()}, sentAt)
-	return Sighting{SlotID: live.id, Sighting: seen}, err
+}
+
+// await watches a slot for a while. That a payment of a fenced slot has failed
+// is no news: its slot is still to die.
+func (d *Desk) await(ctx context.Context, live slot, patience time.Duration) (chains.Sighting, error) {
+	turn, done := context.WithTimeout(ctx, patience)
+	defer done()
+	seen, err := d.Watcher.Await(turn, live.watched())
+	if err == nil && live.fence != unfenced && seen.Kind == chains.Reverted && !seen.SlotDead {
+		<-turn.Done()
+		seen, err = chains.Sighting{Kind: chains.Unseen}, turn.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nil
+	}
+	return seen, err
+}
+
+// stalled reports whether a person should look at a payment that is not final:
+// it is in no block for long, or its chain is out of sight, or what is on chain
+// contradicts what was signed; seen.Reason says which, "" the first.
+func (s *Steps) stalled(desk *Desk, live slot, seen chains.Sighting) bool {
+	since, bound := live.txs[0].UpdatedAt, s.stalledAfter()
+	if sent := live.newest().SendIntentAt; sent != nil && sent.After(since) {
+		since = *sent
+	}
+	if live.fence != unfenced || time.Since(since) < bound {
+		return false
+	}
+	return seen.Reason != "" || time.Since(desk.unseenSince()) >= bound ||
+		seen.Kind != chains.Included && payment.Status(live.txs[0].Status) == payment.Submitted
 }
 
 // beat sends heartbeats until stop is called.

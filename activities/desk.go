@@ -40,7 +40,7 @@ type Desk struct {
 // coin; worker names this process in chain_health.
 func NewDesk(c chains.Chain, nativePrice payment.Amount, st *store.Store, worker string, log *zap.Logger) *Desk {
 	d := &Desk{Chain: c, price: nativePrice, store: st, worker: worker, log: log, opened: time.Now()}
-	d.Watcher = chains.NewWatcher(c, chains.WatcherHooks{Observed: d.observed, Progressed: d.progressed}, log)
+	d.Watcher = chains.NewWatcher(c, chains.WatcherHooks{Observed: d.observed, Progressed: d.progressed, Unseen: d.unseen}, log)
 	return d
 }
 
@@ -113,6 +113,17 @@ func fitness(nodes []rpcpool.Stats) (all, healthy int, errorRate int64) {
 		return 0, 0, 0
 	}
 	return len(nodes), healthy, int64(sum / float64(len(nodes)) * 10000)
+}
+
+// unseen sends again what the watcher found in no block.
+func (d *Desk) unseen(ctx context.Context, ps []chains.Watched) {
+	ids := make([]string, len(ps))
+	for i, p := range ps {
+		ids[i] = p.SlotID
+	}
+	if _, err := d.resend(ctx, ids); err != nil {
+		d.log.Warn("nothing was sent again", zap.String("chain", string(d.Chain.Info().Name)), zap.Error(err))
+	}
 }
 
 // progressed records payments that entered a block, or fell out of one, in

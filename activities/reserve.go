@@ -30,7 +30,7 @@ func (s *Steps) ReserveNonce(ctx context.Context, in Ref) (State, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case ok && live.failed() && !live.expired():
+		case ok && live.fence == unfenced && live.failed() && !live.expired():
 			return nil, s.reserve(ctx, tx, i, &live)
 		case ok:
 			return nil, nil
@@ -56,7 +56,11 @@ func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, liv
 	if live != nil {
 		order.Reuse = &live.terms
 	}
-	if order.Lane, err = takeLane(ctx, tx, desk.Chain.Info()); err != nil {
+	if order.MaxFee, err = desk.maxFee(i); err != nil {
+		return err
+	}
+	info := desk.Chain.Info()
+	if order.Lane, err = takeLane(ctx, tx, info, info.Lanes, paying); err != nil {
 		return err
 	}
 	signed, err := desk.Chain.Sign(ctx, order)

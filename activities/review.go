@@ -17,9 +17,9 @@ type ReviewInput struct {
 }
 
 // Review applies a decision and writes it to the audit log. Only safe moves
-// are possible: a payment that may still land is neither rejected nor
-// canceled; the intent then stays in review and says until when. A decision
-// that would change nothing, as when the step runs again, is not written.
+// are possible: a payment that may still land is fenced before it is rejected,
+// canceled or rerouted, and stays in review until it has died. A decision that
+// would change nothing, as when the step runs again, is not written.
 func (s *Steps) Review(ctx context.Context, in ReviewInput) (State, error) {
 	return s.change(ctx, "review", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		if !stateOf(i).Waiting() {
@@ -39,26 +39,63 @@ func (s *Steps) Review(ctx context.Context, in ReviewInput) (State, error) {
 
 // decided is the intent after a valid decision.
 func decided(ctx context.Context, tx *store.Tx, i payment.Intent, r payment.Review) (*payment.Intent, error) {
-	if r.Action == payment.Approve || r.Action == payment.Retry {
+	live, inFlight, err := liveSlot(ctx, tx.Queries, i.ID)
+	if err != nil {
+		return nil, err
+	}
+	if inFlight && live.fence != unfenced {
+		return remark(i, fencing(live)), nil
+	}
+	switch r.Action {
+	case payment.Approve, payment.Retry:
 		i.Approved = i.Approved || r.Action == payment.Approve
 		if i.ReviewReason == payment.ReviewPolicy && !i.Approved {
 			return remark(i, "above the review limit: approve or reject, retry does not lift it"), nil
 		}
 		i.ReviewReason, i.ReviewDetail = "", ""
 		return &i, nil
+	case payment.Reroute:
+		return reroute(ctx, tx, i, live, inFlight)
+	case payment.CancelAction:
+		if !inFlight {
+			return end(ctx, tx, i, payment.Canceled, "canceled_by_reviewer", r.Reason)
+		}
+		return fenced(ctx, tx, i, live, fenceCancel)
 	}
-	live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
+	if !inFlight {
+		return end(ctx, tx, i, payment.Rejected, "rejected_by_reviewer", r.Reason)
+	}
+	return fenced(ctx, tx, i, live, fenceReject)
+}
+
+// reroute makes the live slot die so that the payment can go another way.
+func reroute(ctx context.Context, tx *store.Tx, i payment.Intent, live slot, inFlight bool) (*payment.Intent, error) {
+	if !inFlight {
+		return remark(i, "nothing is in flight that would have to be rerouted: retry"), nil
+	}
+	other, err := elsewhere(ctx, tx, i)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		return remark(i, fmt.Sprintf("%s refused: the payment can still land on %s%s; retry sends the same authorization again", r.Action, live.chain, until(live.terms))), nil
+	if !other {
+		return remark(i, fmt.Sprintf("reroute refused: there is no destination besides %s", live.chain)), nil
 	}
-	status, code := payment.Rejected, "rejected_by_reviewer"
-	if r.Action == payment.CancelAction {
-		status, code = payment.Canceled, "canceled_by_reviewer"
+	return fenced(ctx, tx, i, live, fenceReroute)
+}
+
+// fenced keeps the intent in review until its live slot has died. It may still
+// be paid, which wins.
+func fenced(ctx context.Context, tx *store.Tx, i payment.Intent, live slot, f fence) (*payment.Intent, error) {
+	if err := f.raise(ctx, tx, live); err != nil {
+		return nil, err
 	}
-	return end(ctx, tx, i, status, code, r.Reason)
+	live.fence = f
+	i.Substatus, i.ReviewDetail = payment.Fencing, fencing(live)
+	return &i, nil
+}
+
+func fencing(live slot) string {
+	return fmt.Sprintf("%s under way: ends when it is final on %s that the payment cannot land%s; if it lands first, it is paid", live.fence, live.chain, until(live.terms))
 }
 
 // remark tells the reviewer why the intent stays in review; nil if it was said.
@@ -74,5 +111,5 @@ func until(s chains.Slot) string {
 	if s.ExpiresAt == nil {
 		return ""
 	}
-	return " until " + s.ExpiresAt.UTC().Format(time.RFC3339)
+	return ", at the latest after " + s.ExpiresAt.UTC().Format(time.RFC3339)
 }

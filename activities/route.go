@@ -40,8 +40,11 @@ func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 		if overdue(i) {
 			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
 		}
-		decision := routing.Score(routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee,
-			Destinations: i.Destinations}, s.networks(), time.Now())
+		request, err := requestOf(ctx, tx, i)
+		if err != nil {
+			return nil, err
+		}
+		decision := routing.Score(request, s.networks(), time.Now())
 		chosen, ok := decision.Chosen()
 		if !ok && s.outOfSight(decision) {
 			return nil, ErrNotObserved
@@ -61,6 +64,29 @@ func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 		i.ReviewReason, i.ReviewDetail = "", ""
 		return &i, nil
 	})
+}
+
+// requestOf is what the route must serve, in the light of what was tried.
+func requestOf(ctx context.Context, tx *store.Tx, i payment.Intent) (routing.Request, error) {
+	r := routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee, Destinations: i.Destinations}
+	if i.Status == payment.Created {
+		return r, nil
+	}
+	barred, failed, err := tried(ctx, tx, i.ID)
+	if err != nil {
+		return routing.Request{}, err
+	}
+	r.Destinations = nil
+	for _, d := range i.Destinations {
+		if barred[d.Chain] {
+			continue
+		}
+		r.Destinations = append(r.Destinations, d)
+		if failed[d.Chain] {
+			r.Avoid = append(r.Avoid, d.Chain)
+		}
+	}
+	return r, nil
 }
 
 // resume takes a reviewed intent back to the route it was on.

@@ -29,8 +29,11 @@ type SettleInput struct {
 }
 
 // Settle records what the chain finally did: outcome, ledger posting, status
-// and event in one transaction. Paid settles the intent. A dead slot, with its
-// proof, sends it back to routing. A finalized failure asks a person.
+// and event in one transaction. Paid settles the intent, whatever else was
+// wanted of it. A dead slot, with its proof, ends the intent as its fence says,
+// or sends it back to routing. A finalized failure asks a person, and so does
+// a wait without end; if the chain refuses the payee for good, the payment goes
+// another way or fails.
 //
 // Only a sighting of the live slot counts: a step that runs again late, when
 // the payment has its next slot already, must not close that one with the
@@ -53,8 +56,10 @@ func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 			return p.reverted(ctx)
 		case chains.Dead:
 			return p.dead(ctx)
+		case chains.Unseen, chains.Included:
+			return p.stalled(), nil
 		default:
-			return nil, fmt.Errorf("sighting %q is not final", in.Sighting.Kind)
+			return nil, fmt.Errorf("sighting %q is not known", in.Sighting.Kind)
 		}
 	})
 	if err == nil {
@@ -73,7 +78,13 @@ type posting struct {
 }
 
 func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
-	ours, _, err := p.result(ctx, true)
+	if p.slot.fence != unfenced {
+		if err := p.tx.Audit(ctx, store.AuditEntry{Actor: "system", Action: "fence.too_late", ObjectID: p.intent.ID, RequestID: p.intent.RequestID,
+			Reason: fmt.Sprintf("%s came too late: the payment was made", p.slot.fence)}); err != nil {
+			return nil, err
+		}
+	}
+	_, news, err := p.result(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +93,7 @@ func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
 	}
 	if err := ledger.Settle(ctx, p.tx, ledger.Settlement{
 		IntentID: p.intent.ID, HoldID: p.intent.HoldID, MerchantID: p.intent.MerchantID, Chain: p.info.Name, Asset: p.intent.Asset,
-		Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: ours, EffectiveAt: p.seen.BlockTime,
+		Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: news, EffectiveAt: p.seen.BlockTime,
 	}); err != nil {
 		return nil, err
 	}
@@ -95,38 +106,76 @@ func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
 func (p posting) reverted(ctx context.Context) (*payment.Intent, error) {
 	ours, news, err := p.result(ctx, false)
 	if err != nil || (ours && !news) {
-		return nil, err // a person has been asked about this transaction
+		return nil, err // what follows from this transaction was done
 	}
 	if ours {
-		if err := ledger.NetworkFee(ctx, p.tx, "tx:"+p.seen.TxHash+":fee", p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID); err != nil {
+		if err := ledger.NetworkFee(ctx, p.tx, feeReference(p.seen.TxHash), p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID); err != nil {
 			return nil, err
 		}
 	}
-	if p.seen.SlotDead {
-		if err := p.outcome(ctx, "dead"); err != nil {
+	if p.seen.Permanent && p.slot.fence == unfenced {
+		if p.slot.fence, err = p.refused(ctx); err != nil {
 			return nil, err
 		}
 	}
 	i := p.intent
 	i.TxHash = ""
-	return review(i, payment.ReviewChainRevert, fmt.Sprintf("the chain refused transaction %s: %s; retry, or reject once nothing can land", p.seen.TxHash, p.seen.Reason)), nil
+	switch {
+	case p.seen.SlotDead && p.slot.fence != unfenced:
+		return p.dead(ctx)
+	case p.seen.SlotDead:
+		if err := p.outcome(ctx, "dead"); err != nil {
+			return nil, err
+		}
+	case p.slot.fence != unfenced:
+		i.Substatus = payment.Fencing
+		return &i, nil
+	}
+	return review(i, payment.ReviewChainRevert, fmt.Sprintf("the chain refused transaction %s: %s; retry, or reject or cancel", p.seen.TxHash, p.seen.Reason)), nil
+}
+
+// refused fences the slot of a payee whom its chain does not let have money.
+func (p posting) refused(ctx context.Context) (fence, error) {
+	f := fenceFail
+	other, err := elsewhere(ctx, p.tx, p.intent)
+	if err != nil {
+		return unfenced, err
+	}
+	if other {
+		f = fenceReroute
+	}
+	return f, f.raise(ctx, p.tx, p.slot)
 }
 
 func (p posting) dead(ctx context.Context) (*payment.Intent, error) {
 	if err := p.outcome(ctx, "dead"); err != nil {
 		return nil, err
 	}
-	n, err := p.tx.CountDeadSlots(ctx, p.intent.ID)
+	if p.slot.fence != unfenced {
+		return p.slot.fence.after(ctx, p.tx, p.intent)
+	}
+	slots, err := p.tx.DeadSlots(ctx, p.intent.ID)
 	if err != nil {
 		return nil, err
 	}
-	i := p.intent
-	i.TxHash = ""
-	if n >= maxDeadSlots {
-		return review(i, payment.ReviewStalled, fmt.Sprintf("%d slots expired without being included; retry, reject or cancel", n)), nil
+	if n := len(slots); n >= maxDeadSlots {
+		i := p.intent
+		i.TxHash = ""
+		return review(i, payment.ReviewStalled, fmt.Sprintf("%d slots died without being paid; retry, reject or cancel", n)), nil
 	}
-	i.Status, i.Substatus = payment.Routed, payment.NoSubstatus
-	return &i, nil
+	return unfenced.after(ctx, p.tx, p.intent)
+}
+
+// stalled asks a person about a payment that waits without end. It is still
+// looked after, and what the chain says meanwhile ends the review.
+func (p posting) stalled() *payment.Intent {
+	if p.intent.Status != payment.Submitted && p.intent.Status != payment.Confirming {
+		return nil
+	}
+	if p.seen.Reason != "" {
+		return review(p.intent, payment.ReviewOutcomeUnknown, p.seen.Reason)
+	}
+	return review(p.intent, payment.ReviewStalled, fmt.Sprintf("sent to %s and in no block for long; it is sent again all the time; retry waits on, cancel or reject make it die first", p.slot.chain))
 }
 
 // result stores what the finalized block says of the transaction, if it is

@@ -11,39 +11,92 @@ import (
 	"github.com/settlehq/settle/store/db"
 )
 
+// Purposes of a transaction, and of the nonce it was given.
+const (
+	paying    = "payment"
+	canceling = "cancel"  // makes the slot die that it is signed for
+	filling   = "gapfill" // uses up a lane nonce and does nothing
+)
+
 // slot is a payment's live slot with every transaction signed for it.
 type slot struct {
-	id    string
-	chain payment.Chain
-	terms chains.Slot
-	txs   []db.LiveSlotRow // oldest first, at least one
+	id       string
+	intentID string
+	chain    payment.Chain
+	terms    chains.Slot
+	fence    fence
+	txs      []db.LiveSlotsRow // oldest first, at least one payment
 }
 
 // liveSlot reads the live slot of an intent; ok is false if it has none.
 func liveSlot(ctx context.Context, q *db.Queries, intentID string) (s slot, ok bool, err error) {
-	rows, err := q.LiveSlot(ctx, intentID)
-	if err != nil || len(rows) == 0 {
+	all, err := liveSlots(ctx, q, []string{intentID})
+	if err != nil || len(all) == 0 {
 		return slot{}, false, err
 	}
-	row := rows[0].Slot
+	return all[0], true, nil
+}
+
+// liveSlots reads the live slots of those intents that have one.
+func liveSlots(ctx context.Context, q *db.Queries, intentIDs []string) ([]slot, error) {
+	rows, err := q.LiveSlots(ctx, intentIDs)
+	if err != nil {
+		return nil, err
+	}
+	var out []slot
+	for _, row := range rows {
+		if len(out) == 0 || out[len(out)-1].id != row.Slot.ID {
+			out = append(out, slotOf(row.Slot))
+		}
+		last := &out[len(out)-1]
+		last.txs = append(last.txs, row)
+	}
+	return out, nil
+}
+
+func slotOf(row db.Slot) slot {
 	terms := chains.Slot{Kind: chains.SlotKind(row.Kind), Authority: row.Authority, Nonce: row.Nonce, FromHeight: uint64(row.FromHeight),
 		ExpiresAt: row.ExpiresAt, Authorization: row.Authorization}
 	if row.ExpiresHeight != nil {
 		terms.ExpiresHeight = uint64(*row.ExpiresHeight)
 	}
-	return slot{id: row.ID, chain: payment.Chain(row.Chain), terms: terms, txs: rows}, true, nil
+	return slot{id: row.ID, intentID: row.IntentID, chain: payment.Chain(row.Chain), terms: terms, fence: fence(row.Fence)}
 }
 
-func (s slot) newest() db.LiveSlotRow { return s.txs[len(s.txs)-1] }
+// newest is the payment that was signed last.
+func (s slot) newest() db.LiveSlotsRow {
+	for i := len(s.txs) - 1; i > 0; i-- {
+		if s.txs[i].Purpose == paying {
+			return s.txs[i]
+		}
+	}
+	return s.txs[0]
+}
 
-// failed reports whether every transaction of the slot is finalized and failed.
+// failed reports whether no payment that was signed for the slot can be mined
+// any more, though none paid: a finalized block has it, failed, or another
+// transaction of its lane nonce.
 func (s slot) failed() bool {
 	for _, t := range s.txs {
-		if t.Succeeded == nil || *t.Succeeded {
+		if t.Purpose != paying {
+			continue
+		}
+		if t.Succeeded != nil && *t.Succeeded || t.Succeeded == nil && !s.replaced(t) {
 			return false
 		}
 	}
 	return true
+}
+
+// replaced reports whether another transaction of the slot has finally used
+// the lane nonce of t.
+func (s slot) replaced(t db.LiveSlotsRow) bool {
+	for _, x := range s.txs {
+		if x.Succeeded != nil && x.LaneNonce != nil && t.LaneNonce != nil && *x.LaneNonce == *t.LaneNonce && x.Sender == t.Sender {
+			return true
+		}
+	}
+	return false
 }
 
 // expired reports whether the authorization's time is over by our clock; the
@@ -52,27 +105,29 @@ func (s slot) expired() bool {
 	return s.terms.ExpiresAt != nil && time.Now().After(*s.terms.ExpiresAt)
 }
 
-func (s slot) stored() []chains.StoredTx {
-	out := make([]chains.StoredTx, len(s.txs))
-	for i, t := range s.txs {
-		out[i] = chains.StoredTx{Hash: t.Hash, Raw: t.Raw}
+// watched is what the chain needs to find out what became of the slot.
+func (s slot) watched() chains.Watched {
+	i := s.txs[0]
+	w := chains.Watched{IntentID: s.intentID, SlotID: s.id, Slot: s.terms, To: i.Address, Amount: i.Amount}
+	for _, t := range s.txs {
+		w.Txs = append(w.Txs, chains.StoredTx{Hash: t.Hash, Raw: t.Raw})
 	}
-	return out
+	return w
 }
 
-// takeLane chooses who pays the gas, among the lanes this worker is configured
-// with. Where lanes have nonces it moves the
-// nonce of one with room; ErrLanesBusy if none has any.
-func takeLane(ctx context.Context, tx *store.Tx, info chains.Info) (chains.Lane, error) {
+// takeLane chooses who pays the gas, among the given lanes. Where lanes have
+// nonces it moves the nonce of one with room, for a purpose; ErrLanesBusy if
+// none has any.
+func takeLane(ctx context.Context, tx *store.Tx, info chains.Info, lanes []string, purpose string) (chains.Lane, error) {
 	chain := string(info.Name)
 	if !info.LaneNonces {
-		address, err := tx.PickLane(ctx, db.PickLaneParams{Chain: chain, Lanes: info.Lanes})
+		address, err := tx.PickLane(ctx, db.PickLaneParams{Chain: chain, Lanes: lanes})
 		if err != nil {
 			return chains.Lane{}, fmt.Errorf("no active lane on %s: %w", chain, err)
 		}
 		return chains.Lane{Address: address}, nil
 	}
-	row, err := tx.TakeNonce(ctx, db.TakeNonceParams{Chain: chain, Lanes: info.Lanes})
+	row, err := tx.TakeNonce(ctx, db.TakeNonceParams{Chain: chain, Lanes: lanes})
 	ok, err := found(err)
 	if err != nil {
 		return chains.Lane{}, err
@@ -80,7 +135,7 @@ func takeLane(ctx context.Context, tx *store.Tx, info chains.Info) (chains.Lane,
 	if !ok {
 		return chains.Lane{}, fmt.Errorf("%s: %w", chain, ErrLanesBusy)
 	}
-	if err := tx.InsertLaneNonce(ctx, db.InsertLaneNonceParams{Chain: chain, Lane: row.Address, Nonce: row.Nonce, Purpose: "payment"}); err != nil {
+	if err := tx.InsertLaneNonce(ctx, db.InsertLaneNonceParams{Chain: chain, Lane: row.Address, Nonce: row.Nonce, Purpose: purpose}); err != nil {
 		return chains.Lane{}, err
 	}
 	return chains.Lane{Address: row.Address, Nonce: uint64(row.Nonce)}, nil
@@ -105,15 +160,39 @@ func storeSigned(ctx context.Context, tx *store.Tx, attempt db.Attempt, live *sl
 			return err
 		}
 	}
-	txID := store.NewID("tx")
-	params := db.InsertTransactionParams{ID: txID, Chain: attempt.Chain, Hash: signed.Tx.Hash, Raw: signed.Tx.Raw, Sender: signed.Tx.Sender,
-		GasLimit: int64(signed.Tx.GasLimit), FeeCap: signed.Tx.FeeCap, TipCap: signed.Tx.TipCap, MaxFee: signed.Tx.MaxFee}
-	if signed.Tx.Nonce != nil {
-		n := int64(*signed.Tx.Nonce)
+	_, err := storeTx(ctx, tx, attempt.Chain, signed.Tx, paying, attempt.ID, slotID)
+	return err
+}
+
+// storeTx writes signed bytes, and for which slot of which attempt they were
+// signed; both may be empty.
+func storeTx(ctx context.Context, tx *store.Tx, chain string, signed chains.SignedTx, purpose, attemptID, slotID string) (id string, err error) {
+	id = store.NewID("tx")
+	params := db.InsertTransactionParams{ID: id, Chain: chain, Hash: signed.Hash, Raw: signed.Raw, Sender: signed.Sender, Purpose: purpose,
+		GasLimit: int64(signed.GasLimit), FeeCap: signed.FeeCap, TipCap: signed.TipCap, MaxFee: signed.MaxFee}
+	if signed.Nonce != nil {
+		n := int64(*signed.Nonce)
 		params.Nonce = &n
 	}
-	if err := tx.InsertTransaction(ctx, params); err != nil {
-		return err
+	if err := tx.InsertTransaction(ctx, params); err != nil || slotID == "" {
+		return id, err
 	}
-	return tx.LinkTransaction(ctx, db.LinkTransactionParams{TransactionID: txID, AttemptID: attempt.ID, SlotID: slotID})
+	return id, tx.LinkTransaction(ctx, db.LinkTransactionParams{TransactionID: id, AttemptID: attemptID, SlotID: slotID})
+}
+
+// maxFee converts an intent's bound on the network fee into native base units
+// at the desk's price; 0 is no bound. A bound of less than one unit stays one.
+func (d *Desk) maxFee(i payment.Intent) (payment.Amount, error) {
+	if i.MaxFee == nil || d.price.IsZero() {
+		return payment.Amount{}, nil
+	}
+	coin, err := payment.ParseDecimal("1", d.Chain.Info().NativeDecimals)
+	if err != nil {
+		return payment.Amount{}, err
+	}
+	native, err := i.MaxFee.MulDiv(coin, d.price)
+	if err == nil && native.IsZero() {
+		native = payment.Units(1)
+	}
+	return native, err
 }

@@ -22,6 +22,9 @@ var (
 	// is signed and nothing counts as final until a person has found out why
 	// and restarts the process.
 	ErrFrozen = errors.New("the chain is frozen: a finalized block was replaced")
+	// ErrFeeCapped: the caps allow no price that outbids what it must, or none
+	// that any node takes. Nothing was signed; what is stored goes on being sent.
+	ErrFeeCapped = errors.New("the fee cap is reached")
 )
 
 // Chain is one configured network. Implementations are safe for concurrent
@@ -128,6 +131,7 @@ type Info struct {
 	LaneNonces     bool          // transactions need a nonce of their lane
 	PollInterval   time.Duration // how often the watcher looks
 	ResendAfter    time.Duration // unseen bytes are sent again this often
+	BumpAfter      time.Duration // a lane's oldest transaction is outbid after this long in no block; 0 without lane nonces
 	FinalityETA    time.Duration // from sending to finalized, usually
 	ExplorerTxURL  string        // with %s for the hash; may be empty
 }
@@ -140,6 +144,7 @@ type Conditions struct {
 	Finalized       uint64          `json:"finalized"`        // newest finalized block number, or slot
 	HeadTime        time.Time       `json:"head_time"`        // chain time of Head
 	FeePerPayment   payment.Amount  `json:"fee_per_payment"`  // expected, native base units (wei, lamports)
+	PricePerGas     payment.Amount  `json:"price_per_gas"`    // what the next block asks for at least, in units of SignedTx.FeeCap; 0 without lane nonces
 	TreasuryBalance payment.Amount  `json:"treasury_balance"` // token base units at Head
 	LatencyMillis   int64           `json:"latency_millis"`   // of the refresh
 	Nodes           []rpcpool.Stats `json:"nodes"`            // of the chain, in the order of the configuration
@@ -226,6 +231,15 @@ const (
 	Unsure   Acceptance = "unknown"
 )
 
+// Classes of a Verdict that mean the same in every family.
+const (
+	VerdictFunds       = "insufficient_funds"      // the lane cannot pay the fee: give it native coin
+	VerdictUnderpriced = "underpriced"             // too cheap, or the pool is full
+	VerdictReplacement = "replacement_underpriced" // another transaction of this lane nonce is pooled: outbid it
+
+	VerdictMisconfigured = "misconfigured" // key, network or type of transaction, definitely: a person must look
+)
+
 // Verdict is the answer to Send. Class is the entry of the family's
 // error table that matched, Detail the node's words.
 type Verdict struct {
@@ -270,7 +284,8 @@ type Sighting struct {
 	Sender      string          `json:"sender,omitempty"`    // who paid the network fee
 	Fee         payment.Amount  `json:"fee"`                 // what Sender was charged: the network fee and the rent of accounts it opened; native base units
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
-	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words
+	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words; not final: why it waits, where that is known
+	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the chain refuses this payee, and would again
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
 }
 

@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 )
 
 // Bounds of one watcher.
 const (
-	scanChunk     = 500              // payments per Scan call
-	resendWorkers = 8                // concurrent Sends
-	tickTimeout   = 30 * time.Second // for one look at everything
+	scanChunk   = 500              // payments per Scan call
+	tickTimeout = 30 * time.Second // for one look at everything
 )
 
 // Progress is a change that the watcher saw and that is not final.
@@ -24,31 +22,35 @@ type Progress struct {
 }
 
 // WatcherHooks are told what the watcher learns. They run on its goroutine,
-// one at a time. A failed Progressed is repeated on the next tick.
+// one at a time. A failed Progressed is repeated on the next tick. Unseen is
+// told of the payments that are in no block, at least twice in Info.ResendAfter:
+// their bytes must be sent again that often, since nodes drop what they accepted.
 type WatcherHooks struct {
 	Observed   func(context.Context, Conditions)
 	Progressed func(context.Context, []Progress) error
+	Unseen     func(context.Context, []Watched)
 }
 
 // Watcher looks after all payments of one chain that wait in this process: it
-// refreshes the chain's Conditions, scans for outcomes in batches, and sends
-// the stored bytes of unseen payments again. What it does can be repeated and
-// interrupted anywhere; several watchers may serve the same payment.
+// refreshes the chain's Conditions, scans for outcomes in batches, and tells
+// what is unseen. What it does can be repeated and interrupted anywhere;
+// several watchers may serve the same payment.
 type Watcher struct {
 	chain Chain
 	hooks WatcherHooks
 	log   *zap.Logger
+
+	told time.Time // when Unseen was told; of Run's goroutine
 
 	mu      sync.Mutex
 	waiting map[string]*wait // by slot id
 }
 
 type wait struct {
-	watched  Watched
-	last     SightingKind // what Progressed was told
-	reason   string       // why it is not final, as logged
-	lastSent time.Time
-	done     []chan Sighting // one per caller: a retried activity may overlap its zombie
+	watched Watched
+	last    SightingKind    // what Progressed was told
+	seen    Sighting        // not final; the zero Sighting before the first look
+	done    []chan Sighting // one per caller: a retried activity may overlap its zombie
 }
 
 // NewWatcher returns a watcher that works while Run does.
@@ -57,17 +59,17 @@ func NewWatcher(c Chain, hooks WatcherHooks, log *zap.Logger) *Watcher {
 		waiting: map[string]*wait{}}
 }
 
-// Await blocks until the payment has a final sighting or ctx ends. sentAt is
-// when its bytes were last handed to the network.
-func (w *Watcher) Await(ctx context.Context, p Watched, sentAt time.Time) (Sighting, error) {
+// Await blocks until the payment has a final sighting, or ctx ends: then it
+// returns the last sighting, which is not final, with the error of ctx.
+func (w *Watcher) Await(ctx context.Context, p Watched) (Sighting, error) {
 	done := make(chan Sighting, 1)
 	w.mu.Lock()
 	x, ok := w.waiting[p.SlotID]
 	if !ok {
-		x = &wait{watched: p, last: Unseen, lastSent: sentAt}
+		x = &wait{last: Unseen}
 		w.waiting[p.SlotID] = x
 	}
-	x.watched.Txs = p.Txs
+	x.watched = p
 	x.done = append(x.done, done)
 	w.mu.Unlock()
 	defer w.leave(p.SlotID, done)
@@ -76,7 +78,9 @@ func (w *Watcher) Await(ctx context.Context, p Watched, sentAt time.Time) (Sight
 	case s := <-done:
 		return s, nil
 	case <-ctx.Done():
-		return Sighting{}, ctx.Err()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return x.seen, ctx.Err()
 	}
 }
 
@@ -156,21 +160,19 @@ func (w *Watcher) snapshot() []wait {
 
 func (w *Watcher) apply(ctx context.Context, waits []wait, sightings []Sighting) {
 	var progress []Progress
-	var resend []Watched
-	now := time.Now()
+	var unseen []Watched
 	for i, s := range sightings {
 		x := waits[i]
-		switch {
-		case s.Kind.Final():
+		if s.Kind.Final() {
 			w.finish(x.watched.SlotID, s)
-		case s.Kind != x.last:
+			continue
+		}
+		w.note(x, s)
+		if s.Kind != x.last {
 			progress = append(progress, Progress{Watched: x.watched, Sighting: s})
 		}
-		if !s.Kind.Final() && s.Reason != x.reason {
-			w.explain(x.watched, s)
-		}
-		if s.Kind == Unseen && now.Sub(x.lastSent) >= w.chain.Info().ResendAfter {
-			resend = append(resend, x.watched)
+		if s.Kind == Unseen {
+			unseen = append(unseen, x.watched)
 		}
 	}
 	if len(progress) > 0 && w.hooks.Progressed != nil {
@@ -180,19 +182,23 @@ func (w *Watcher) apply(ctx context.Context, waits []wait, sightings []Sighting)
 			w.remember(progress)
 		}
 	}
-	w.resend(ctx, resend)
+	if len(unseen) > 0 && w.hooks.Unseen != nil && (len(waits) == scanChunk || time.Since(w.told) >= w.chain.Info().ResendAfter/2) {
+		w.told = time.Now()
+		w.hooks.Unseen(ctx, unseen)
+	}
 }
 
-// explain logs once why a payment waits: nodes that disagree, or something that
-// a person must look at.
-func (w *Watcher) explain(p Watched, s Sighting) {
-	if s.Reason != "" {
+// note keeps a sighting that is not final, and logs once why a payment waits:
+// nodes that disagree, or something that a person must look at.
+func (w *Watcher) note(before wait, s Sighting) {
+	p := before.watched
+	if s.Reason != "" && s.Reason != before.seen.Reason {
 		w.log.Warn("payment waits", zap.String("intent", p.IntentID), zap.String("seen", string(s.Kind)), zap.String("reason", s.Reason))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if x, ok := w.waiting[p.SlotID]; ok {
-		x.reason = s.Reason
+		x.seen = s
 	}
 }
 
@@ -215,28 +221,4 @@ func (w *Watcher) remember(progress []Progress) {
 			x.last = p.Sighting.Kind
 		}
 	}
-}
-
-// resend hands the newest stored bytes of each payment to the network again.
-// Nodes drop what they accepted, so this goes on until the chain shows it.
-func (w *Watcher) resend(ctx context.Context, ps []Watched) {
-	var g errgroup.Group
-	g.SetLimit(resendWorkers)
-	for _, p := range ps {
-		if len(p.Txs) == 0 {
-			continue
-		}
-		g.Go(func() error {
-			v := w.chain.Send(ctx, p.Txs[len(p.Txs)-1])
-			w.log.Info("sent again", zap.String("intent", p.IntentID), zap.String("tx", p.Txs[len(p.Txs)-1].Hash),
-				zap.String("acceptance", string(v.Acceptance)), zap.String("class", v.Class), zap.String("detail", v.Detail))
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			if x, ok := w.waiting[p.SlotID]; ok {
-				x.lastSent = time.Now()
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // Send has no error: its verdict is logged
 }

@@ -32,12 +32,14 @@ CREATE TABLE lane_nonces (
   lane        text NOT NULL,
   nonce       bigint NOT NULL CHECK (nonce >= 0),
   purpose     text NOT NULL CHECK (purpose IN ('payment', 'cancel', 'gapfill')),
-  included_at timestamptz,                    -- no longer in flight
+  included_at timestamptz,                    -- in a block, no longer in flight; a reorg takes it back
+  final_at    timestamptz,                    -- used for good, and what used it is in transaction_results
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (chain, lane, nonce),           -- never twice
   FOREIGN KEY (chain, lane) REFERENCES lanes (chain, address)
 );
 CREATE INDEX lane_nonces_in_flight ON lane_nonces (chain, lane) WHERE included_at IS NULL;
+CREATE INDEX lane_nonces_open ON lane_nonces (chain, lane, nonce) WHERE final_at IS NULL;
 
 -- A nonce that was given out stays so: its row is never deleted or renamed, and
 -- the lane's next one never goes back.
@@ -51,7 +53,7 @@ BEGIN
     IF (NEW.chain, NEW.address) IS DISTINCT FROM (OLD.chain, OLD.address) OR NEW.next_nonce < OLD.next_nonce THEN
       RAISE EXCEPTION 'lane % on %: next nonce % after %', OLD.address, OLD.chain, NEW.next_nonce, OLD.next_nonce USING ERRCODE = '23514';
     END IF;
-  ELSIF (to_jsonb(NEW) - 'included_at') IS DISTINCT FROM (to_jsonb(OLD) - 'included_at') THEN
+  ELSIF (to_jsonb(NEW) - 'included_at' - 'final_at') IS DISTINCT FROM (to_jsonb(OLD) - 'included_at' - 'final_at') THEN
     RAISE EXCEPTION 'nonce % of lane % may not change', OLD.nonce, OLD.lane USING ERRCODE = '23001';
   END IF;
   RETURN NEW;

@@ -11,9 +11,10 @@ type ReviewAction string
 // Review actions.
 const (
 	Approve      ReviewAction = "approve" // go on, past the policy limit
-	Reject       ReviewAction = "reject"  // end as rejected; needs that nothing can land
+	Reject       ReviewAction = "reject"  // end as rejected, once nothing can land
 	Retry        ReviewAction = "retry"   // try the step that stopped again
-	CancelAction ReviewAction = "cancel"  // end as canceled; needs that nothing can land
+	Reroute      ReviewAction = "reroute" // pay on another chain, once nothing can land on this one
+	CancelAction ReviewAction = "cancel"  // end as canceled, once nothing can land
 )
 
 // Review is the payload of the signal "review". Actor and Reason go into the
@@ -27,9 +28,9 @@ type Review struct {
 // Validate returns an error that says what to correct.
 func (r Review) Validate() error {
 	switch r.Action {
-	case Approve, Reject, Retry, CancelAction:
+	case Approve, Reject, Retry, Reroute, CancelAction:
 	default:
-		return fmt.Errorf("action %q is unknown: use approve, reject, retry or cancel", r.Action)
+		return fmt.Errorf("action %q is unknown: use approve, reject, retry, reroute or cancel", r.Action)
 	}
 	if strings.TrimSpace(r.Actor) == "" {
 		return fmt.Errorf("actor is missing: say who decides, e.g. ops@example.com")

@@ -18,6 +18,7 @@ type Request struct {
 	Priority     payment.Priority      `json:"priority"`
 	MaxFee       *payment.Amount       `json:"max_fee,omitempty"` // asset base units
 	Destinations []payment.Destination `json:"destinations"`
+	Avoid        []payment.Chain       `json:"avoid,omitempty"` // where an attempt has died; taken only if no other chain qualifies
 }
 
 // Disqualifier says why a candidate cannot be chosen.
@@ -28,6 +29,7 @@ const (
 	NotObserved           Disqualifier = "not_observed" // no worker has reported the chain lately
 	InsufficientLiquidity Disqualifier = "insufficient_liquidity"
 	FeeAboveMax           Disqualifier = "fee_above_max"
+	FailedBefore          Disqualifier = "failed_before" // an attempt has died there, and another chain qualifies
 )
 
 // Candidate is one destination with its marks.
@@ -72,6 +74,7 @@ func Score(req Request, networks map[payment.Chain]Network, now time.Time) Decis
 	for _, dest := range req.Destinations {
 		d.Candidates = append(d.Candidates, examine(req, dest, networks, now))
 	}
+	avoid(d.Candidates, req.Avoid)
 	mark(d.Candidates, req.Priority)
 	slices.SortStableFunc(d.Candidates, func(a, b Candidate) int {
 		return cmp.Or(
@@ -100,6 +103,19 @@ func examine(req Request, dest payment.Destination, networks map[payment.Chain]N
 		c.Disqualified = append(c.Disqualified, FeeAboveMax)
 	}
 	return c
+}
+
+// avoid disqualifies the chains to avoid if that leaves another one.
+func avoid(cs []Candidate, chains []payment.Chain) {
+	avoided := func(c Candidate) bool { return slices.Contains(chains, c.Chain) }
+	if !slices.ContainsFunc(cs, func(c Candidate) bool { return len(c.Disqualified) == 0 && !avoided(c) }) {
+		return
+	}
+	for i := range cs {
+		if avoided(cs[i]) {
+			cs[i].Disqualified = append(cs[i].Disqualified, FailedBefore)
+		}
+	}
 }
 
 // health loses a basis point for each millisecond of latency above 100 and for

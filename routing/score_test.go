@@ -66,6 +66,13 @@ func TestScore(t *testing.T) {
 		}},
 		{name: "the fee bound holds", priority: payment.Fast, chosen: "ethereum", disqualified: routing.FeeAboveMax,
 			change: func(r *routing.Request, _ map[payment.Chain]routing.Network) { r.MaxFee = &bound }},
+		{name: "a chain where an attempt died is avoided", priority: payment.Cheap, chosen: "solana", disqualified: routing.FailedBefore,
+			change: func(r *routing.Request, _ map[payment.Chain]routing.Network) { r.Avoid = []payment.Chain{"ethereum"} }},
+		{name: "and taken if there is no other", priority: payment.Cheap, chosen: "ethereum", disqualified: routing.NotObserved,
+			change: func(r *routing.Request, n map[payment.Chain]routing.Network) {
+				r.Avoid = []payment.Chain{"ethereum"}
+				delete(n, "solana")
+			}},
 		{name: "nothing qualifies", priority: payment.Fast, chosen: "", disqualified: routing.NotObserved,
 			change: func(_ *routing.Request, n map[payment.Chain]routing.Network) { clear(n) }},
 	}

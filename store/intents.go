@@ -153,7 +153,7 @@ func (tx *Tx) SaveIntent(ctx context.Context, before, after payment.Intent) (pay
 		ReviewReason: string(stored.ReviewReason), ReviewDetail: stored.ReviewDetail, Approved: stored.Approved,
 		Chain: string(stored.Chain), Address: stored.Address, TxHash: stored.TxHash,
 		FailureCode: failure.Code, FailureMessage: failure.Message,
-		At: stored.UpdatedAt, EventID: event.id, EventType: string(event.kind), EventBody: event.body,
+		At: stored.UpdatedAt, Closed: stored.Status.Terminal(), EventID: event.id, EventType: string(event.kind), EventBody: event.body,
 	})
 	if err != nil {
 		return payment.Intent{}, fmt.Errorf("save intent %s: %w", before.ID, err)

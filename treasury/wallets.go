@@ -86,16 +86,8 @@ func registerLane(ctx context.Context, tx *store.Tx, chain payment.Chain, l Lane
 		return tx.SetLaneLimit(ctx, db.SetLaneLimitParams{Chain: string(chain), Address: l.Address, MaxInFlight: int32(l.MaxInFlight)})
 	}
 	foreign := &ForeignTransactionError{Chain: chain, Lane: l.Address, Stored: uint64(lane.NextNonce), OnChain: l.StartNonce}
-	if lane.State != "frozen" {
-		if err := tx.FreezeLane(ctx, db.FreezeLaneParams{Chain: string(chain), Address: l.Address}); err != nil {
-			return err
-		}
-		err := tx.Audit(ctx, store.AuditEntry{
-			Actor: "system", Action: "lane.freeze", ObjectID: string(chain) + ":" + l.Address, Reason: foreign.Error(),
-		})
-		if err != nil {
-			return err
-		}
+	if err := Freeze(ctx, tx, Lane{chain, l.Address}, foreign.Error()); err != nil {
+		return err
 	}
 	return foreign
 }

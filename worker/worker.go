@@ -25,6 +25,8 @@ type Options struct {
 	LocalActivities, WorkflowTasks int
 	// Pollers asks the task queue this many times at once, for each kind of task.
 	Pollers int
+	// UpkeepEvery is how often what lives on the chains is looked after.
+	UpkeepEvery time.Duration
 	// StopTimeout is how long running steps may finish after a stop.
 	StopTimeout time.Duration
 }
@@ -54,8 +56,11 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("worker on task queue %q: %w", o.TaskQueue, err)
 	}
+	defer w.Stop()
+	if err := schedule(ctx, c, o, steps); err != nil {
+		return err
+	}
 	<-ctx.Done()
-	w.Stop()
 	return nil
 }
 
@@ -68,6 +73,8 @@ type Registry interface {
 func RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(workflows.Payment, workflow.RegisterOptions{Name: workflows.PaymentWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.WebhookDelivery, workflow.RegisterOptions{Name: workflows.DeliveryWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.Upkeep, workflow.RegisterOptions{Name: workflows.UpkeepWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.Restart, workflow.RegisterOptions{Name: workflows.RestartWorkflow})
 }
 
 // Register names the workflows and the steps.

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/settlehq/settle/activities"
@@ -18,4 +19,25 @@ func WebhookDelivery(ctx workflow.Context, d activities.DeliveryRef) (activities
 	ctx = workflow.WithActivityOptions(ctx, redelivering)
 	err := workflow.ExecuteActivity(ctx, steps.RetryWebhook, d).Get(ctx, &result)
 	return result, err
+}
+
+// startDeliveries has each delivery retried by a workflow of its own, unless
+// one runs.
+func startDeliveries(ctx workflow.Context, ds []activities.DeliveryRef) error {
+	for _, d := range ds {
+		cctx := workflow.WithChildOptions(ctx, apart(d.EventID+"/"+d.EndpointID))
+		if err := started(ctx, workflow.ExecuteChildWorkflow(cctx, WebhookDelivery, d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// started waits until a child runs; one that ran already is as good.
+func started(ctx workflow.Context, child workflow.ChildWorkflowFuture) error {
+	err := child.GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		return nil
+	}
+	return err
 }

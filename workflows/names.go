@@ -14,7 +14,10 @@ import (
 const (
 	PaymentWorkflow  = "Payment"         // workflow type; its id is the intent's id
 	DeliveryWorkflow = "WebhookDelivery" // workflow type; retries one delivery
+	UpkeepWorkflow   = "Upkeep"          // workflow type; looks after what lives on one chain
+	RestartWorkflow  = "Restart"         // workflow type; starts what has lost its workflow
 	ReviewSignal     = "review"          // payload: payment.Review
+	LookSignal       = "look"            // no payload: what the intent waits for was decided elsewhere
 	StateQuery       = "state"           // answer: activities.State
 )
 
@@ -38,26 +41,44 @@ type PaymentInput struct {
 // second start finds the first, running or closed. The database guards the
 // payment all the same, since Temporal forgets ids after retention.
 func StartOptions(i payment.Intent, taskQueue string) client.StartWorkflowOptions {
-	amount := i.Amount.Decimal(i.Asset.Decimals) + " " + i.Asset.Code
-	attrs := []temporal.SearchAttributeUpdate{
-		StatusKey.ValueSet(string(payment.Created)),
-		MerchantKey.ValueSet(i.MerchantID),
-	}
-	if units, ok := i.Amount.Uint64(); ok && units <= 1<<63-1 {
-		attrs = append(attrs, AmountKey.ValueSet(int64(units)))
-	}
 	return client.StartWorkflowOptions{
 		ID:                       i.ID,
 		TaskQueue:                taskQueue,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    temporal.NewSearchAttributes(attrs...),
-		Memo:                     map[string]any{"amount": amount, "merchant": i.MerchantID, "reference": i.Reference, "request_id": i.RequestID},
-		StaticSummary:            short(fmt.Sprintf("%s to %s", amount, payee(i)), 200),
-		StaticDetails: fmt.Sprintf("Payment intent `%s` of merchant `%s`, request `%s`.\n\nIn manual_review, decide with\n\n    temporal workflow signal --workflow-id %s --name %s --input '{\"action\":\"approve\",\"actor\":\"you@example.com\",\"reason\":\"...\"}'",
-			i.ID, i.MerchantID, i.RequestID, i.ID, ReviewSignal),
+		TypedSearchAttributes:    searchable(i, payment.Created),
+		Memo:                     memo(i),
+		StaticSummary:            summary(i),
+		StaticDetails:            details(i),
 	}
 }
+
+// searchable is what a payment's workflow can be found by.
+func searchable(i payment.Intent, status payment.Status) temporal.SearchAttributes {
+	attrs := []temporal.SearchAttributeUpdate{
+		StatusKey.ValueSet(string(status)),
+		MerchantKey.ValueSet(i.MerchantID),
+	}
+	if units, ok := i.Amount.Uint64(); ok && units <= 1<<63-1 {
+		attrs = append(attrs, AmountKey.ValueSet(int64(units)))
+	}
+	return temporal.NewSearchAttributes(attrs...)
+}
+
+func memo(i payment.Intent) map[string]any {
+	return map[string]any{"amount": amount(i), "merchant": i.MerchantID, "reference": i.Reference, "request_id": i.RequestID}
+}
+
+func summary(i payment.Intent) string {
+	return short(fmt.Sprintf("%s to %s", amount(i), payee(i)), 200)
+}
+
+func details(i payment.Intent) string {
+	return fmt.Sprintf("Payment intent `%s` of merchant `%s`, request `%s`.\n\nIn manual_review, decide with\n\n    temporal workflow signal --workflow-id %s --name %s --input '{\"action\":\"approve\",\"actor\":\"you@example.com\",\"reason\":\"...\"}'",
+		i.ID, i.MerchantID, i.RequestID, i.ID, ReviewSignal)
+}
+
+func amount(i payment.Intent) string { return i.Amount.Decimal(i.Asset.Decimals) + " " + i.Asset.Code }
 
 func payee(i payment.Intent) string {
 	text := ""

@@ -8,9 +8,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// The one table of activity options. Nothing has a maximum of attempts: an
-// unknown outcome is retried for ever, and what a person must see is a status
-// of the intent, not a failed workflow.
+// The one table of activity options. Nothing of a payment has a maximum of
+// attempts: an unknown outcome is retried for ever, and what a person must see
+// is a status of the intent, not a failed workflow.
 var (
 	// database: short transactions, run inside the workflow task.
 	database = workflow.LocalActivityOptions{
@@ -43,6 +43,12 @@ var (
 		HeartbeatTimeout:    20 * time.Second,
 		RetryPolicy:         backoff(5*time.Second, 24*time.Hour),
 	}
+	// upkeep: one round, which the next one repeats. A dead worker is noticed when
+	// its time is over.
+	upkeep = workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+	}
 )
 
 // lookEvery is how often a payment that waits for a person looks whether it
@@ -53,8 +59,8 @@ func backoff(first, most time.Duration) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: most}
 }
 
-// deliveryOptions lets a delivery outlive the payment that started it.
-func deliveryOptions(id string) workflow.ChildWorkflowOptions {
+// apart lets a child outlive the workflow that started it.
+func apart(id string) workflow.ChildWorkflowOptions {
 	return workflow.ChildWorkflowOptions{
 		WorkflowID:            id,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,

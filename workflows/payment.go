@@ -153,15 +153,18 @@ func (r *run) early(signals workflow.ReceiveChannel) (canceled payment.Review, o
 }
 
 // hear applies the next decision, or looks at the database if none comes in
-// time, or if what came is none.
+// time, if what came is none, or if the upkeep says that the chain has decided.
 func (r *run) hear(ctx workflow.Context, signals workflow.ReceiveChannel) error {
 	var decision payment.Review
 	var decided bool
 	waiting, stop := workflow.WithCancel(ctx)
 	defer stop()
 	var failed error
+	looks := workflow.GetSignalChannelWithOptions(ctx, LookSignal, workflow.SignalChannelOptions{
+		Description: "Sent by the upkeep when the chain has decided what a person was asked"})
 	workflow.NewSelector(ctx).
 		AddReceive(signals, func(c workflow.ReceiveChannel, _ bool) { decided = c.ReceiveAsync(&decision) }).
+		AddReceive(looks, func(c workflow.ReceiveChannel, _ bool) { c.ReceiveAsync(nil) }).
 		AddFuture(workflow.NewTimer(waiting, lookEvery), func(f workflow.Future) { failed = f.Get(ctx, nil) }).
 		Select(ctx)
 	switch {
@@ -187,14 +190,7 @@ func (r *run) deliverWebhooks(ctx workflow.Context) error {
 	if err := workflow.ExecuteActivity(actx, steps.DeliverWebhook, r.ref).Get(ctx, &sum); err != nil {
 		return err
 	}
-	for _, d := range sum.Pending {
-		cctx := workflow.WithChildOptions(ctx, deliveryOptions(d.EventID+"/"+d.EndpointID))
-		child := workflow.ExecuteChildWorkflow(cctx, WebhookDelivery, d)
-		if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-			return err
-		}
-	}
-	return nil
+	return startDeliveries(ctx, sum.Pending)
 }
 
 // publish makes the state searchable.

@@ -68,7 +68,7 @@ func workerCommand() *cobra.Command {
 				AuthorizationValidity: authorizationValidity, Crash: crash,
 			}, worker.Options{
 				TaskQueue: p.config.TaskQueue, Activities: p.config.WorkerActivities, LocalActivities: p.config.WorkerLocalActivities,
-				WorkflowTasks: p.config.WorkerWorkflowTasks, Pollers: p.config.WorkerPollers, StopTimeout: p.config.WorkerStopTimeout,
+				WorkflowTasks: p.config.WorkerWorkflowTasks, Pollers: p.config.WorkerPollers, StopTimeout: p.config.WorkerStopTimeout, UpkeepEvery: p.config.UpkeepEvery,
 			})
 		},
 	}

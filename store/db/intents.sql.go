@@ -23,7 +23,7 @@ func (q *Queries) DeleteStart(ctx context.Context, intentID string) error {
 }
 
 const getIntent = `-- name: GetIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at FROM payment_intents WHERE id = $1
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
 `
 
 func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, error) {
@@ -57,12 +57,13 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 		&i.Version,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.ClosedAt,
 	)
 	return i, err
 }
 
 const getMerchantIntent = `-- name: GetMerchantIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
 `
 
 type GetMerchantIntentParams struct {
@@ -102,8 +103,86 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 		&i.Version,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.ClosedAt,
 	)
 	return i, err
+}
+
+const idleIntents = `-- name: IdleIntents :many
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
+ WHERE p.closed_at IS NULL
+   AND (p.created_at, p.id) > ($1::timestamptz, $2::text)
+   AND p.updated_at < clock_timestamp() - make_interval(secs => $3::float8)
+   AND (p.updated_at < clock_timestamp() - make_interval(secs => $4::float8)
+        OR NOT EXISTS (SELECT 1 FROM slots s WHERE s.intent_id = p.id AND s.state = 'live'))
+ ORDER BY p.created_at, p.id
+ LIMIT $5
+`
+
+type IdleIntentsParams struct {
+	AfterCreatedAt  time.Time
+	AfterID         string
+	IdleSeconds     float64
+	SentIdleSeconds float64
+	MaxRows         int32
+}
+
+// Open intents that nobody has changed for a while, oldest first, behind a
+// cursor: those without a live slot since idle_ms, those whose slot is looked
+// after anyway since sent_idle_ms.
+func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]PaymentIntent, error) {
+	rows, err := q.db.Query(ctx, idleIntents,
+		arg.AfterCreatedAt,
+		arg.AfterID,
+		arg.IdleSeconds,
+		arg.SentIdleSeconds,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PaymentIntent{}
+	for rows.Next() {
+		var i PaymentIntent
+		if err := rows.Scan(
+			&i.ID,
+			&i.MerchantID,
+			&i.Mode,
+			&i.IdempotencyKey,
+			&i.Asset,
+			&i.Amount,
+			&i.Destinations,
+			&i.Priority,
+			&i.MaxFee,
+			&i.Deadline,
+			&i.Reference,
+			&i.Metadata,
+			&i.Status,
+			&i.Substatus,
+			&i.ReviewReason,
+			&i.ReviewDetail,
+			&i.Approved,
+			&i.Chain,
+			&i.Address,
+			&i.TxHash,
+			&i.FailureCode,
+			&i.FailureMessage,
+			&i.HoldID,
+			&i.RequestID,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.ClosedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertIntent = `-- name: InsertIntent :exec
@@ -539,7 +618,7 @@ func (q *Queries) ListIntentTransfers(ctx context.Context, intentID string) ([]L
 }
 
 const listIntents = `-- name: ListIntents :many
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at FROM payment_intents
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents
  WHERE merchant_id = $1 AND mode = $2
    AND (created_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
    AND created_at >= coalesce($5::timestamptz, '-infinity')
@@ -614,6 +693,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 			&i.Version,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -626,7 +706,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 }
 
 const lockIntent = `-- name: LockIntent :one
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
 `
 
 type LockIntentRow struct {
@@ -668,6 +748,7 @@ func (q *Queries) LockIntent(ctx context.Context, id string) (LockIntentRow, err
 		&i.PaymentIntent.Version,
 		&i.PaymentIntent.CreatedAt,
 		&i.PaymentIntent.UpdatedAt,
+		&i.PaymentIntent.ClosedAt,
 		&i.At,
 	)
 	return i, err
@@ -698,7 +779,7 @@ WITH due AS (
     FROM due WHERE s.intent_id = due.intent_id
   RETURNING s.intent_id
 )
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
 `
 
 // Each sweep takes other rows than its neighbours, and pushes them back by
@@ -740,6 +821,7 @@ func (q *Queries) TakeDueStarts(ctx context.Context, maxRows int32) ([]PaymentIn
 			&i.Version,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.ClosedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -757,8 +839,9 @@ WITH changed AS (
      SET status = $4, substatus = $5, review_reason = $6, review_detail = $7,
          approved = $8, chain = $9, address = $10, tx_hash = $11,
          failure_code = $12, failure_message = $13,
-         version = p.version + 1, updated_at = $14
-   WHERE p.id = $15 AND p.version = $16
+         version = p.version + 1, updated_at = $14,
+         closed_at = CASE WHEN $15::boolean THEN $14::timestamptz END
+   WHERE p.id = $16 AND p.version = $17
   RETURNING p.id, p.merchant_id, p.mode, p.version, p.updated_at
 )
 INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
@@ -780,6 +863,7 @@ type UpdateIntentParams struct {
 	FailureCode    string
 	FailureMessage string
 	At             time.Time
+	Closed         bool
 	ID             string
 	Version        int64
 }
@@ -802,6 +886,7 @@ func (q *Queries) UpdateIntent(ctx context.Context, arg UpdateIntentParams) (int
 		arg.FailureCode,
 		arg.FailureMessage,
 		arg.At,
+		arg.Closed,
 		arg.ID,
 		arg.Version,
 	)

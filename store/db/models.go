@@ -113,6 +113,7 @@ type PaymentIntent struct {
 	Version        int64
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	ClosedAt       *time.Time
 }
 
 type Slot struct {

@@ -13,6 +13,70 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
+const claimResend = `-- name: ClaimResend :execrows
+UPDATE transactions SET last_sent_at = clock_timestamp()
+WHERE id = $1 AND last_sent_at < clock_timestamp() - make_interval(secs => $2::float8)
+`
+
+type ClaimResendParams struct {
+	ID                 string
+	ResendAfterSeconds float64
+}
+
+// One transaction, unless somebody has sent it lately.
+func (q *Queries) ClaimResend(ctx context.Context, arg ClaimResendParams) (int64, error) {
+	result, err := q.db.Exec(ctx, claimResend, arg.ID, arg.ResendAfterSeconds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const claimResends = `-- name: ClaimResends :many
+UPDATE transactions t SET last_sent_at = clock_timestamp()
+FROM (
+  SELECT DISTINCT ON (s.id) s.id AS slot_id, s.intent_id, x.id
+  FROM slots s JOIN transaction_attempts ta ON ta.slot_id = s.id JOIN transactions x ON x.id = ta.transaction_id
+  WHERE s.id = ANY ($2::text[]) AND s.state = 'live' AND s.fence = '' AND x.purpose = 'payment'
+  ORDER BY s.id, x.created_at DESC, x.id DESC
+) newest
+WHERE t.id = newest.id AND t.last_sent_at < clock_timestamp() - make_interval(secs => $1::float8)
+RETURNING newest.intent_id, t.hash, t.raw
+`
+
+type ClaimResendsParams struct {
+	ResendAfterSeconds float64
+	SlotIds            []string
+}
+
+type ClaimResendsRow struct {
+	IntentID string
+	Hash     string
+	Raw      []byte
+}
+
+// The newest payment of each slot that is live, not fenced, was sent once and
+// by nobody for a while; it counts as sent now.
+func (q *Queries) ClaimResends(ctx context.Context, arg ClaimResendsParams) ([]ClaimResendsRow, error) {
+	rows, err := q.db.Query(ctx, claimResends, arg.ResendAfterSeconds, arg.SlotIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ClaimResendsRow{}
+	for rows.Next() {
+		var i ClaimResendsRow
+		if err := rows.Scan(&i.IntentID, &i.Hash, &i.Raw); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const closeSlot = `-- name: CloseSlot :exec
 UPDATE slots SET state = $2, closed_at = clock_timestamp() WHERE id = $1 AND state = 'live'
 `
@@ -41,15 +105,89 @@ func (q *Queries) CommittedOnChain(ctx context.Context, chain string) (payment.A
 	return committed, err
 }
 
-const countDeadSlots = `-- name: CountDeadSlots :one
-SELECT count(*) FROM slots WHERE intent_id = $1 AND state = 'dead'
+const deadSlots = `-- name: DeadSlots :many
+SELECT chain, fence FROM slots WHERE intent_id = $1 AND state = 'dead' ORDER BY created_at, id
 `
 
-func (q *Queries) CountDeadSlots(ctx context.Context, intentID string) (int64, error) {
-	row := q.db.QueryRow(ctx, countDeadSlots, intentID)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+type DeadSlotsRow struct {
+	Chain string
+	Fence string
+}
+
+// Where an intent was tried in vain, and how that ended.
+func (q *Queries) DeadSlots(ctx context.Context, intentID string) ([]DeadSlotsRow, error) {
+	rows, err := q.db.Query(ctx, deadSlots, intentID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeadSlotsRow{}
+	for rows.Next() {
+		var i DeadSlotsRow
+		if err := rows.Scan(&i.Chain, &i.Fence); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const fenceSlot = `-- name: FenceSlot :execrows
+UPDATE slots SET fence = $1 WHERE id = $2 AND state = 'live' AND fence = ''
+`
+
+type FenceSlotParams struct {
+	Fence string
+	ID    string
+}
+
+func (q *Queries) FenceSlot(ctx context.Context, arg FenceSlotParams) (int64, error) {
+	result, err := q.db.Exec(ctx, fenceSlot, arg.Fence, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const fencedSlots = `-- name: FencedSlots :many
+SELECT s.intent_id FROM slots s
+WHERE s.chain = $1 AND s.state = 'live' AND s.kind = 'eip3009' AND s.fence <> ''
+  AND NOT EXISTS (
+    SELECT 1 FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
+    LEFT JOIN transaction_results r ON r.transaction_id = t.id
+    WHERE ta.slot_id = s.id AND t.purpose = 'cancel'
+      AND (r.recorded_at IS NULL OR r.recorded_at > clock_timestamp() - make_interval(secs => $2::float8)))
+ORDER BY s.intent_id LIMIT 100
+`
+
+type FencedSlotsParams struct {
+	Chain        string
+	RetrySeconds float64
+}
+
+// Intents whose live authorization is to be canceled, and no cancellation is
+// under way. One that failed is repeated after retry_ms.
+func (q *Queries) FencedSlots(ctx context.Context, arg FencedSlotsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, fencedSlots, arg.Chain, arg.RetrySeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var intent_id string
+		if err := rows.Scan(&intent_id); err != nil {
+			return nil, err
+		}
+		items = append(items, intent_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const hasLiveSlot = `-- name: HasLiveSlot :one
@@ -198,8 +336,8 @@ func (q *Queries) InsertSlot(ctx context.Context, arg InsertSlotParams) error {
 }
 
 const insertTransaction = `-- name: InsertTransaction :exec
-INSERT INTO transactions (id, chain, hash, raw, sender, nonce, gas_limit, fee_cap, tip_cap, max_fee)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO transactions (id, chain, hash, raw, sender, nonce, gas_limit, fee_cap, tip_cap, max_fee, purpose)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type InsertTransactionParams struct {
@@ -213,6 +351,7 @@ type InsertTransactionParams struct {
 	FeeCap   payment.Amount
 	TipCap   payment.Amount
 	MaxFee   payment.Amount
+	Purpose  string
 }
 
 func (q *Queries) InsertTransaction(ctx context.Context, arg InsertTransactionParams) error {
@@ -227,6 +366,7 @@ func (q *Queries) InsertTransaction(ctx context.Context, arg InsertTransactionPa
 		arg.FeeCap,
 		arg.TipCap,
 		arg.MaxFee,
+		arg.Purpose,
 	)
 	return err
 }
@@ -278,38 +418,48 @@ func (q *Queries) LinkTransaction(ctx context.Context, arg LinkTransactionParams
 	return err
 }
 
-const liveSlot = `-- name: LiveSlot :many
-SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
+const liveSlots = `-- name: LiveSlots :many
+SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, p.status, p.substatus, p.version, p.updated_at, p.address, p.amount,
+       t.id AS tx_id, t.hash, t.raw, t.sender, t.nonce AS lane_nonce, t.purpose, t.send_intent_at, t.last_sent_at, r.succeeded
 FROM slots s
+JOIN payment_intents p ON p.id = s.intent_id
 JOIN transaction_attempts ta ON ta.slot_id = s.id
 JOIN transactions t ON t.id = ta.transaction_id
 LEFT JOIN transaction_results r ON r.transaction_id = t.id
-WHERE s.intent_id = $1 AND s.state = 'live'
-ORDER BY t.created_at, t.id
+WHERE s.intent_id = ANY ($1::text[]) AND s.state = 'live'
+ORDER BY s.intent_id, t.created_at, t.id
 `
 
-type LiveSlotRow struct {
+type LiveSlotsRow struct {
 	Slot         Slot
+	Status       string
+	Substatus    string
+	Version      int64
+	UpdatedAt    time.Time
+	Address      string
+	Amount       payment.Amount
 	TxID         string
 	Hash         string
 	Raw          []byte
 	Sender       string
+	LaneNonce    *int64
+	Purpose      string
 	SendIntentAt *time.Time
 	LastSentAt   *time.Time
 	Succeeded    *bool
 }
 
-// The live slot of an intent with every transaction ever signed for it, oldest
+// The live slots of intents with every transaction ever signed for them, oldest
 // first, and what a finalized block says of each. No rows: no live slot.
-func (q *Queries) LiveSlot(ctx context.Context, intentID string) ([]LiveSlotRow, error) {
-	rows, err := q.db.Query(ctx, liveSlot, intentID)
+func (q *Queries) LiveSlots(ctx context.Context, intentIds []string) ([]LiveSlotsRow, error) {
+	rows, err := q.db.Query(ctx, liveSlots, intentIds)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []LiveSlotRow{}
+	items := []LiveSlotsRow{}
 	for rows.Next() {
-		var i LiveSlotRow
+		var i LiveSlotsRow
 		if err := rows.Scan(
 			&i.Slot.ID,
 			&i.Slot.AttemptID,
@@ -326,10 +476,18 @@ func (q *Queries) LiveSlot(ctx context.Context, intentID string) ([]LiveSlotRow,
 			&i.Slot.Fence,
 			&i.Slot.CreatedAt,
 			&i.Slot.ClosedAt,
+			&i.Status,
+			&i.Substatus,
+			&i.Version,
+			&i.UpdatedAt,
+			&i.Address,
+			&i.Amount,
 			&i.TxID,
 			&i.Hash,
 			&i.Raw,
 			&i.Sender,
+			&i.LaneNonce,
+			&i.Purpose,
 			&i.SendIntentAt,
 			&i.LastSentAt,
 			&i.Succeeded,
@@ -364,6 +522,45 @@ WHERE id = ANY ($1::text[])
 func (q *Queries) MarkSending(ctx context.Context, ids []string) error {
 	_, err := q.db.Exec(ctx, markSending, ids)
 	return err
+}
+
+const oldLiveSlots = `-- name: OldLiveSlots :many
+SELECT intent_id FROM slots
+WHERE chain = $1 AND state = 'live' AND intent_id > $2 AND created_at < clock_timestamp() - make_interval(secs => $3::float8)
+ORDER BY intent_id LIMIT $4
+`
+
+type OldLiveSlotsParams struct {
+	Chain      string
+	AfterID    string
+	AgeSeconds float64
+	MaxRows    int32
+}
+
+// Intents with a live slot of some age on a chain, in order of their ids.
+func (q *Queries) OldLiveSlots(ctx context.Context, arg OldLiveSlotsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, oldLiveSlots,
+		arg.Chain,
+		arg.AfterID,
+		arg.AgeSeconds,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var intent_id string
+		if err := rows.Scan(&intent_id); err != nil {
+			return nil, err
+		}
+		items = append(items, intent_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const openAttempt = `-- name: OpenAttempt :one
@@ -430,6 +627,17 @@ func (q *Queries) PickLane(ctx context.Context, arg PickLaneParams) (string, err
 	var address string
 	err := row.Scan(&address)
 	return address, err
+}
+
+const slotState = `-- name: SlotState :one
+SELECT state FROM slots WHERE id = $1
+`
+
+func (q *Queries) SlotState(ctx context.Context, id string) (string, error) {
+	row := q.db.QueryRow(ctx, slotState, id)
+	var state string
+	err := row.Scan(&state)
+	return state, err
 }
 
 const slotTransactions = `-- name: SlotTransactions :many

@@ -7,20 +7,54 @@ package db
 
 import (
 	"context"
+
+	"github.com/settlehq/settle/payment"
 )
 
-const freezeLane = `-- name: FreezeLane :exec
-UPDATE lanes SET state = 'frozen', updated_at = clock_timestamp() WHERE chain = $1 AND address = $2
+const freezeLane = `-- name: FreezeLane :execrows
+UPDATE lanes SET state = 'frozen', reason = $1, updated_at = clock_timestamp()
+ WHERE chain = $2 AND address = $3 AND state <> 'frozen'
 `
 
 type FreezeLaneParams struct {
+	Reason  string
 	Chain   string
 	Address string
 }
 
-func (q *Queries) FreezeLane(ctx context.Context, arg FreezeLaneParams) error {
-	_, err := q.db.Exec(ctx, freezeLane, arg.Chain, arg.Address)
-	return err
+func (q *Queries) FreezeLane(ctx context.Context, arg FreezeLaneParams) (int64, error) {
+	result, err := q.db.Exec(ctx, freezeLane, arg.Reason, arg.Chain, arg.Address)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const holdLane = `-- name: HoldLane :one
+SELECT next_nonce FROM lanes
+ WHERE chain = $1 AND address = $2 AND lease_owner = $3 AND lease_epoch = $4 AND lease_until > clock_timestamp()
+   AND state <> 'frozen'
+   FOR NO KEY UPDATE
+`
+
+type HoldLaneParams struct {
+	Chain   string
+	Address string
+	Owner   string
+	Epoch   int64
+}
+
+// Locks a lane for whoever holds its lease. No rows: somebody else may by now.
+func (q *Queries) HoldLane(ctx context.Context, arg HoldLaneParams) (int64, error) {
+	row := q.db.QueryRow(ctx, holdLane,
+		arg.Chain,
+		arg.Address,
+		arg.Owner,
+		arg.Epoch,
+	)
+	var next_nonce int64
+	err := row.Scan(&next_nonce)
+	return next_nonce, err
 }
 
 const insertLane = `-- name: InsertLane :execrows
@@ -63,6 +97,34 @@ func (q *Queries) InsertWallet(ctx context.Context, arg InsertWalletParams) erro
 	return err
 }
 
+const leaseLane = `-- name: LeaseLane :one
+UPDATE lanes SET lease_epoch = lease_epoch + (lease_owner <> $1)::int, lease_owner = $1,
+       lease_until = clock_timestamp() + interval '30 seconds'
+ WHERE chain = $2 AND address = $3 AND state <> 'frozen' AND (lease_owner = $1 OR lease_until < clock_timestamp())
+RETURNING lease_epoch, next_nonce, state
+`
+
+type LeaseLaneParams struct {
+	Owner   string
+	Chain   string
+	Address string
+}
+
+type LeaseLaneRow struct {
+	LeaseEpoch int64
+	NextNonce  int64
+	State      string
+}
+
+// The lease of a lane that is not frozen and that nobody else holds, for 30
+// seconds by the database's clock. No rows: not to be had.
+func (q *Queries) LeaseLane(ctx context.Context, arg LeaseLaneParams) (LeaseLaneRow, error) {
+	row := q.db.QueryRow(ctx, leaseLane, arg.Owner, arg.Chain, arg.Address)
+	var i LeaseLaneRow
+	err := row.Scan(&i.LeaseEpoch, &i.NextNonce, &i.State)
+	return i, err
+}
+
 const lockLane = `-- name: LockLane :one
 SELECT chain, address, next_nonce, max_in_flight, state, reason, lease_owner, lease_epoch, lease_until, updated_at FROM lanes WHERE chain = $1 AND address = $2 FOR NO KEY UPDATE
 `
@@ -88,6 +150,181 @@ func (q *Queries) LockLane(ctx context.Context, arg LockLaneParams) (Lane, error
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const markNoncesFinal = `-- name: MarkNoncesFinal :exec
+UPDATE lane_nonces n SET final_at = clock_timestamp(), included_at = coalesce(n.included_at, clock_timestamp())
+ WHERE n.chain = $1 AND n.lane = $2 AND n.nonce < $3 AND n.final_at IS NULL
+   AND EXISTS (SELECT 1 FROM transactions t JOIN transaction_results r ON r.transaction_id = t.id
+                WHERE t.chain = n.chain AND t.sender = n.lane AND t.nonce = n.nonce)
+`
+
+type MarkNoncesFinalParams struct {
+	Chain string
+	Lane  string
+	Final int64
+}
+
+func (q *Queries) MarkNoncesFinal(ctx context.Context, arg MarkNoncesFinalParams) error {
+	_, err := q.db.Exec(ctx, markNoncesFinal, arg.Chain, arg.Lane, arg.Final)
+	return err
+}
+
+const markNoncesIncluded = `-- name: MarkNoncesIncluded :exec
+UPDATE lane_nonces SET included_at = clock_timestamp()
+ WHERE chain = $1 AND lane = $2 AND nonce < $3 AND included_at IS NULL
+`
+
+type MarkNoncesIncludedParams struct {
+	Chain  string
+	Lane   string
+	Latest int64
+}
+
+// What the newest block has used is in flight no more; what a reorg gave back
+// is again, unless its use is final.
+func (q *Queries) MarkNoncesIncluded(ctx context.Context, arg MarkNoncesIncludedParams) error {
+	_, err := q.db.Exec(ctx, markNoncesIncluded, arg.Chain, arg.Lane, arg.Latest)
+	return err
+}
+
+const markNoncesOpen = `-- name: MarkNoncesOpen :exec
+UPDATE lane_nonces SET included_at = NULL
+ WHERE chain = $1 AND lane = $2 AND nonce >= $3 AND included_at IS NOT NULL AND final_at IS NULL
+`
+
+type MarkNoncesOpenParams struct {
+	Chain  string
+	Lane   string
+	Latest int64
+}
+
+func (q *Queries) MarkNoncesOpen(ctx context.Context, arg MarkNoncesOpenParams) error {
+	_, err := q.db.Exec(ctx, markNoncesOpen, arg.Chain, arg.Lane, arg.Latest)
+	return err
+}
+
+const openNonces = `-- name: OpenNonces :many
+SELECT n.nonce, coalesce(t.id, '')::text AS tx_id, coalesce(t.hash, '')::text AS hash, t.raw, coalesce(t.purpose, '')::text AS purpose,
+       coalesce(t.fee_cap, 0)::numeric AS fee_cap, coalesce(t.max_fee, 0)::numeric AS max_fee,
+       coalesce(extract(epoch FROM clock_timestamp() - t.send_intent_at), -1)::float8 AS sent_seconds,
+       coalesce(a.id, '')::text AS attempt_id, coalesce(a.seq, 0)::int AS seq,
+       coalesce(s.id, '')::text AS slot_id, coalesce(s.intent_id, '')::text AS intent_id, coalesce(s.state, '')::text AS slot_state, coalesce(s.fence, '')::text AS fence
+  FROM lane_nonces n
+  LEFT JOIN transactions t ON t.chain = n.chain AND t.sender = n.lane AND t.nonce = n.nonce
+  LEFT JOIN transaction_attempts ta ON ta.transaction_id = t.id
+  LEFT JOIN attempts a ON a.id = ta.attempt_id
+  LEFT JOIN slots s ON s.id = ta.slot_id
+ WHERE n.chain = $1 AND n.lane = $2 AND n.nonce >= $3 AND n.nonce < $4 AND n.final_at IS NULL
+ ORDER BY n.nonce, t.created_at, t.id
+ LIMIT 500
+`
+
+type OpenNoncesParams struct {
+	Chain  string
+	Lane   string
+	First  int64
+	Behind int64
+}
+
+type OpenNoncesRow struct {
+	Nonce       int64
+	TxID        string
+	Hash        string
+	Raw         []byte
+	Purpose     string
+	FeeCap      payment.Amount
+	MaxFee      payment.Amount
+	SentSeconds float64
+	AttemptID   string
+	Seq         int32
+	SlotID      string
+	IntentID    string
+	SlotState   string
+	Fence       string
+}
+
+// Nonces of a range that are not known to be used for good, in order, each
+// with everything that was signed under it, oldest first; without a tx_id if
+// that is nothing. sent_seconds is how long ago a transaction left us first, -1
+// if it never did.
+func (q *Queries) OpenNonces(ctx context.Context, arg OpenNoncesParams) ([]OpenNoncesRow, error) {
+	rows, err := q.db.Query(ctx, openNonces,
+		arg.Chain,
+		arg.Lane,
+		arg.First,
+		arg.Behind,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []OpenNoncesRow{}
+	for rows.Next() {
+		var i OpenNoncesRow
+		if err := rows.Scan(
+			&i.Nonce,
+			&i.TxID,
+			&i.Hash,
+			&i.Raw,
+			&i.Purpose,
+			&i.FeeCap,
+			&i.MaxFee,
+			&i.SentSeconds,
+			&i.AttemptID,
+			&i.Seq,
+			&i.SlotID,
+			&i.IntentID,
+			&i.SlotState,
+			&i.Fence,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pauseLane = `-- name: PauseLane :execrows
+UPDATE lanes SET state = 'paused', reason = $1, updated_at = clock_timestamp()
+ WHERE chain = $2 AND address = $3 AND state = 'active'
+`
+
+type PauseLaneParams struct {
+	Reason  string
+	Chain   string
+	Address string
+}
+
+func (q *Queries) PauseLane(ctx context.Context, arg PauseLaneParams) (int64, error) {
+	result, err := q.db.Exec(ctx, pauseLane, arg.Reason, arg.Chain, arg.Address)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const resumeLane = `-- name: ResumeLane :execrows
+UPDATE lanes SET state = 'active', reason = '', updated_at = clock_timestamp()
+ WHERE chain = $1 AND address = $2 AND state = 'paused' AND starts_with(reason, $3::text)
+`
+
+type ResumeLaneParams struct {
+	Chain   string
+	Address string
+	Reason  string
+}
+
+// Takes back a pause for one reason, and no other.
+func (q *Queries) ResumeLane(ctx context.Context, arg ResumeLaneParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resumeLane, arg.Chain, arg.Address, arg.Reason)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setLaneLimit = `-- name: SetLaneLimit :exec

@@ -264,6 +264,45 @@ func (q *Queries) LockMerchant(ctx context.Context, merchantID string) (string, 
 	return id, err
 }
 
+const overdueDeliveries = `-- name: OverdueDeliveries :many
+SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d JOIN payment_intents p ON p.id = d.intent_id
+ WHERE d.state = 'pending' AND p.closed_at IS NOT NULL
+   AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
+ ORDER BY d.created_at, d.event_id, d.endpoint_id
+ LIMIT $2
+`
+
+type OverdueDeliveriesParams struct {
+	OverdueSeconds float64
+	MaxRows        int32
+}
+
+type OverdueDeliveriesRow struct {
+	EventID    string
+	EndpointID string
+}
+
+// Deliveries of ended intents that should have been tried long ago.
+func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesParams) ([]OverdueDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, overdueDeliveries, arg.OverdueSeconds, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []OverdueDeliveriesRow{}
+	for rows.Next() {
+		var i OverdueDeliveriesRow
+		if err := rows.Scan(&i.EventID, &i.EndpointID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pendingDeliveries = `-- name: PendingDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.next_due, e.body,
        w.url, w.mode, w.secret, w.state AS endpoint_state

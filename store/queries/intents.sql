@@ -36,7 +36,8 @@ WITH changed AS (
      SET status = @status, substatus = @substatus, review_reason = @review_reason, review_detail = @review_detail,
          approved = @approved, chain = @chain, address = @address, tx_hash = @tx_hash,
          failure_code = @failure_code, failure_message = @failure_message,
-         version = p.version + 1, updated_at = @at
+         version = p.version + 1, updated_at = @at,
+         closed_at = CASE WHEN @closed::boolean THEN @at::timestamptz END
    WHERE p.id = @id AND p.version = @version
   RETURNING p.id, p.merchant_id, p.mode, p.version, p.updated_at
 )
@@ -132,3 +133,16 @@ SELECT e.transfer_id, e.seq, a.kind, a.owner, e.asset, e.amount::text AS amount
   JOIN ledger_accounts a ON a.id = e.account_id
  WHERE t.intent_id = @intent_id::text
  ORDER BY t.recorded_at, t.reference, e.seq;
+
+-- Open intents that nobody has changed for a while, oldest first, behind a
+-- cursor: those without a live slot since idle_ms, those whose slot is looked
+-- after anyway since sent_idle_ms.
+-- name: IdleIntents :many
+SELECT p.* FROM payment_intents p
+ WHERE p.closed_at IS NULL
+   AND (p.created_at, p.id) > (@after_created_at::timestamptz, @after_id::text)
+   AND p.updated_at < clock_timestamp() - make_interval(secs => @idle_seconds::float8)
+   AND (p.updated_at < clock_timestamp() - make_interval(secs => @sent_idle_seconds::float8)
+        OR NOT EXISTS (SELECT 1 FROM slots s WHERE s.intent_id = p.id AND s.state = 'live'))
+ ORDER BY p.created_at, p.id
+ LIMIT @max_rows;

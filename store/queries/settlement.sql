@@ -3,16 +3,57 @@ INSERT INTO attempts (id, intent_id, seq, chain, address, route)
 SELECT @id, @intent_id, coalesce(max(a.seq), 0) + 1, @chain, @address, @route FROM attempts a WHERE a.intent_id = @intent_id
 RETURNING *;
 
--- name: LiveSlot :many
--- The live slot of an intent with every transaction ever signed for it, oldest
+-- name: LiveSlots :many
+-- The live slots of intents with every transaction ever signed for them, oldest
 -- first, and what a finalized block says of each. No rows: no live slot.
-SELECT sqlc.embed(s), t.id AS tx_id, t.hash, t.raw, t.sender, t.send_intent_at, t.last_sent_at, r.succeeded
+SELECT sqlc.embed(s), p.status, p.substatus, p.version, p.updated_at, p.address, p.amount,
+       t.id AS tx_id, t.hash, t.raw, t.sender, t.nonce AS lane_nonce, t.purpose, t.send_intent_at, t.last_sent_at, r.succeeded
 FROM slots s
+JOIN payment_intents p ON p.id = s.intent_id
 JOIN transaction_attempts ta ON ta.slot_id = s.id
 JOIN transactions t ON t.id = ta.transaction_id
 LEFT JOIN transaction_results r ON r.transaction_id = t.id
-WHERE s.intent_id = $1 AND s.state = 'live'
-ORDER BY t.created_at, t.id;
+WHERE s.intent_id = ANY (@intent_ids::text[]) AND s.state = 'live'
+ORDER BY s.intent_id, t.created_at, t.id;
+
+-- name: OldLiveSlots :many
+-- Intents with a live slot of some age on a chain, in order of their ids.
+SELECT intent_id FROM slots
+WHERE chain = @chain AND state = 'live' AND intent_id > @after_id AND created_at < clock_timestamp() - make_interval(secs => @age_seconds::float8)
+ORDER BY intent_id LIMIT @max_rows;
+
+-- name: FencedSlots :many
+-- Intents whose live authorization is to be canceled, and no cancellation is
+-- under way. One that failed is repeated after retry_ms.
+SELECT s.intent_id FROM slots s
+WHERE s.chain = @chain AND s.state = 'live' AND s.kind = 'eip3009' AND s.fence <> ''
+  AND NOT EXISTS (
+    SELECT 1 FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
+    LEFT JOIN transaction_results r ON r.transaction_id = t.id
+    WHERE ta.slot_id = s.id AND t.purpose = 'cancel'
+      AND (r.recorded_at IS NULL OR r.recorded_at > clock_timestamp() - make_interval(secs => @retry_seconds::float8)))
+ORDER BY s.intent_id LIMIT 100;
+
+-- name: FenceSlot :execrows
+UPDATE slots SET fence = @fence WHERE id = @id AND state = 'live' AND fence = '';
+
+-- name: ClaimResends :many
+-- The newest payment of each slot that is live, not fenced, was sent once and
+-- by nobody for a while; it counts as sent now.
+UPDATE transactions t SET last_sent_at = clock_timestamp()
+FROM (
+  SELECT DISTINCT ON (s.id) s.id AS slot_id, s.intent_id, x.id
+  FROM slots s JOIN transaction_attempts ta ON ta.slot_id = s.id JOIN transactions x ON x.id = ta.transaction_id
+  WHERE s.id = ANY (@slot_ids::text[]) AND s.state = 'live' AND s.fence = '' AND x.purpose = 'payment'
+  ORDER BY s.id, x.created_at DESC, x.id DESC
+) newest
+WHERE t.id = newest.id AND t.last_sent_at < clock_timestamp() - make_interval(secs => @resend_after_seconds::float8)
+RETURNING newest.intent_id, t.hash, t.raw;
+
+-- name: ClaimResend :execrows
+-- One transaction, unless somebody has sent it lately.
+UPDATE transactions SET last_sent_at = clock_timestamp()
+WHERE id = @id AND last_sent_at < clock_timestamp() - make_interval(secs => @resend_after_seconds::float8);
 
 -- name: HasLiveSlot :one
 SELECT EXISTS (SELECT 1 FROM slots WHERE intent_id = $1 AND state = 'live');
@@ -44,8 +85,8 @@ INSERT INTO slots (id, attempt_id, intent_id, chain, kind, authority, nonce, fro
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: InsertTransaction :exec
-INSERT INTO transactions (id, chain, hash, raw, sender, nonce, gas_limit, fee_cap, tip_cap, max_fee)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+INSERT INTO transactions (id, chain, hash, raw, sender, nonce, gas_limit, fee_cap, tip_cap, max_fee, purpose)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: LinkTransaction :exec
 INSERT INTO transaction_attempts (transaction_id, attempt_id, slot_id) VALUES ($1, $2, $3);
@@ -90,8 +131,12 @@ SELECT * FROM attempts a
 WHERE a.intent_id = $1 AND NOT EXISTS (SELECT 1 FROM slots s WHERE s.attempt_id = a.id AND s.state = 'dead')
 ORDER BY a.seq DESC LIMIT 1;
 
--- name: CountDeadSlots :one
-SELECT count(*) FROM slots WHERE intent_id = $1 AND state = 'dead';
+-- name: DeadSlots :many
+-- Where an intent was tried in vain, and how that ended.
+SELECT chain, fence FROM slots WHERE intent_id = $1 AND state = 'dead' ORDER BY created_at, id;
+
+-- name: SlotState :one
+SELECT state FROM slots WHERE id = $1;
 
 -- name: PickLane :one
 -- For chains without lane nonces: any active lane may pay the fee.

@@ -86,3 +86,11 @@ UPDATE webhook_deliveries d
 -- name: DeliveryAttempts :many
 SELECT attempt, status, error, response, duration_ms, next_due, sent_at
   FROM webhook_attempts WHERE event_id = @event_id AND endpoint_id = @endpoint_id ORDER BY attempt;
+
+-- Deliveries of ended intents that should have been tried long ago.
+-- name: OverdueDeliveries :many
+SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d JOIN payment_intents p ON p.id = d.intent_id
+ WHERE d.state = 'pending' AND p.closed_at IS NOT NULL
+   AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
+ ORDER BY d.created_at, d.event_id, d.endpoint_id
+ LIMIT @max_rows;

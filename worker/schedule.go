@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/settlehq/settle/activities"
+	"github.com/settlehq/settle/workflows"
+)
+
+// Bounds of the schedules.
+const (
+	catchUp  = time.Minute      // rounds that were due longer ago are left out
+	roundEnd = 10 * time.Minute // of one that nobody works on
+)
+
+// round is one schedule's job.
+type round struct {
+	id, workflow, note string
+	args               []any
+}
+
+// rounds are the schedules of a task queue. Their ids name it, so that several
+// deployments can share a namespace.
+func rounds(taskQueue string, steps *activities.Steps) []round {
+	out := []round{{id: "restart-" + taskQueue, workflow: workflows.RestartWorkflow, note: "Starts workflows that are gone"}}
+	for chain := range steps.Desks {
+		out = append(out, round{id: "upkeep-" + taskQueue + "-" + string(chain), workflow: workflows.UpkeepWorkflow,
+			note: "Looks after the live slots and lane nonces of " + string(chain), args: []any{workflows.UpkeepInput{Chain: chain}}})
+	}
+	return out
+}
+
+// schedule makes the schedules of the upkeep, or brings them up to date. A
+// paused one stays paused.
+func schedule(ctx context.Context, c client.Client, o Options, steps *activities.Steps) error {
+	for _, r := range rounds(o.TaskQueue, steps) {
+		if err := r.schedule(ctx, c, o); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("schedule %s: %w", r.id, err)
+		}
+	}
+	return nil
+}
+
+func (r round) schedule(ctx context.Context, c client.Client, o Options) error {
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: o.UpkeepEvery}}}
+	action := &client.ScheduleWorkflowAction{ID: r.id, Workflow: r.workflow, Args: r.args, TaskQueue: o.TaskQueue, WorkflowRunTimeout: roundEnd}
+	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{ID: r.id, Spec: spec, Action: action, Note: r.note,
+		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return err
+	}
+	return c.ScheduleClient().GetHandle(ctx, r.id).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			s := in.Description.Schedule
+			s.Spec, s.Action = &spec, action
+			s.Policy = &client.SchedulePolicies{Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp}
+			return &client.ScheduleUpdate{Schedule: &s}, nil
+		},
+	})
+}
