@@ -48,7 +48,7 @@ type Chain interface {
 
 	// Sign makes the bytes that pay the order and the slot they are bound to.
 	// It does no I/O apart from the signer. ErrStale if Conditions are too old,
-	// ErrFrozen if finality has failed.
+	// ErrFrozen if finality has failed, ErrFeeCapped if a cap forbids the price.
 	Sign(ctx context.Context, o Order) (Signed, error)
 
 	// Send hands stored bytes to the network. It never returns an error: what
@@ -75,8 +75,8 @@ type Laner interface {
 	Chain
 
 	// LaneHeads reads how far the chain has come with each lane. The final
-	// nonces are those that two nodes agree on where two are configured; the
-	// error wraps ErrUnknown.
+	// nonces are those that two nodes agree on where two are configured. As with
+	// Results and Consumer, the error wraps ErrUnknown or ErrFrozen.
 	LaneHeads(ctx context.Context, lanes []string) ([]LaneHead, error)
 
 	// Results tells what finalized blocks hold of the transactions, one result
@@ -85,12 +85,15 @@ type Laner interface {
 
 	// Fill signs a transfer of nothing from the lane to itself under the lane's
 	// nonce, outbidding every one of replaces. It may cost more than a payment's
-	// cap allows, up to a cap of its own, so that a lane can always be freed.
+	// cap allows, up to a cap of its own: ErrFeeCapped. ErrStale and ErrFrozen as
+	// with Sign.
 	Fill(ctx context.Context, lane Lane, replaces []StoredTx) (SignedTx, error)
 
 	// Fence signs the transaction that makes a live slot die early. For an
 	// authorization that is its cancellation, under a fresh nonce of the lane;
 	// for an account nonce it is Fill of that nonce, and lane is the slot's.
+	// Replaces are earlier fences of the slot under the same nonce, or what Fill
+	// outbids. Price and errors are Fill's.
 	// The slot is dead when Scan says so, and not before.
 	Fence(ctx context.Context, slot Slot, lane Lane, replaces []StoredTx) (SignedTx, error)
 

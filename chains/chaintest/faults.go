@@ -152,6 +152,9 @@ func oneOfTwo(t *testing.T, h Harness, f fault) {
 		if got[1].Kind.Final() {
 			b.Fatalf("one node's word was enough: %+v", got[1])
 		}
+		if b.laneKnown(paid, ghost) && b.chain.Info().LaneNonces && !f.honest {
+			b.Fatal("one node's word was enough for a result and a final nonce")
+		}
 		if h.Advance != nil {
 			h.Advance(t)
 		}
@@ -166,7 +169,7 @@ func oneOfTwo(t *testing.T, h Harness, f fault) {
 		if got[0].Kind == chains.Paid && !strings.Contains(string(got[0].Proof), `"witnesses"`) {
 			t.Fatalf("the proof does not name its witnesses: %s", got[0].Proof)
 		}
-		return got[0].Kind == chains.Paid
+		return got[0].Kind == chains.Paid && b.laneKnown(paid, ghost)
 	})
 	b.wantBalance(paid.To, 1_500_000)
 	b.wantBalance(ghost.To, 0)
@@ -179,7 +182,7 @@ func oneOfThree(t *testing.T, h Harness, f fault) {
 	b.until(func() bool {
 		got := b.look(paid, ghost)
 		b.neverWrong(got[0], got[1])
-		return got[0].Kind == chains.Paid
+		return got[0].Kind == chains.Paid && b.laneKnown(paid, ghost)
 	})
 	b.wantBalance(paid.To, 1_500_000)
 	b.wantBalance(ghost.To, 0)
@@ -212,6 +215,9 @@ func finalityFails(t *testing.T, h Harness) {
 	}
 	if err := b.chain.Refresh(b.Context()); !errors.Is(err, chains.ErrFrozen) {
 		t.Errorf("refresh of a frozen chain: %v", err)
+	}
+	if b.laneKnown(paid, b.ghost) && b.chain.Info().LaneNonces {
+		t.Error("a frozen chain has results")
 	}
 	if got := b.scan(paid); got.Kind.Final() || !strings.Contains(got.Reason, "frozen") {
 		t.Errorf("a frozen chain says %+v", got)

@@ -122,6 +122,12 @@ func Run(t *testing.T, h Harness) {
 		{"DroppedFromThePoolIsSentAgain", dropped},
 		{"ReorgGoesBackToUnseen", reorged},
 		{"ExpiryIsDeathWithProof", expiry},
+		{"OutbiddingPaysOnce", onLanes(outbid)},
+		{"OutbiddingIsRefused", onLanes(outbidRefusals)},
+		{"FillFreesTheLane", onLanes(filled)},
+		{"FenceIsDeathWithProof", onLanes(fenced)},
+		{"LaneHeadsAndResults", onLanes(laneHeads)},
+		{"ConsumerOfANonce", onLanes(consumer)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { c.run(newBench(t, h)) })

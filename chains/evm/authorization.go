@@ -57,6 +57,11 @@ func domainSeparator(name, version string, chainID uint64, token common.Address)
 func (a authorization) digest(domain common.Hash, treasury common.Address) common.Hash {
 	message := crypto.Keccak256(transferType, common.LeftPadBytes(treasury[:], 32), common.LeftPadBytes(a.To[:], 32), word(a.Value.ToInt()),
 		word(new(big.Int).SetUint64(a.ValidAfter)), word(new(big.Int).SetUint64(a.ValidBefore)), a.Nonce[:])
+	return typedDigest(domain, message)
+}
+
+// typedDigest is EIP-712's, of a message's hash.
+func typedDigest(domain common.Hash, message []byte) common.Hash {
 	return crypto.Keccak256Hash([]byte{0x19, 0x01}, domain[:], message)
 }
 
@@ -76,6 +81,15 @@ func parseAuthorization(stored json.RawMessage) (authorization, error) {
 		return a, fmt.Errorf("stored authorization is incomplete")
 	}
 	return a, nil
+}
+
+// parseAuthorizationNonce reads the nonce of an EIP-3009 slot.
+func parseAuthorizationNonce(text string) (common.Hash, error) {
+	raw, err := hexutil.Decode(text)
+	if err != nil || len(raw) != common.HashLength {
+		return common.Hash{}, fmt.Errorf("authorization nonce %q is not 32 bytes", text)
+	}
+	return common.BytesToHash(raw), nil
 }
 
 func word(n *big.Int) []byte { return math.U256Bytes(new(big.Int).Set(n)) }

@@ -18,10 +18,10 @@ const (
 	ClassKnown           Class = "already_known"           // these bytes are in the pool
 	ClassNonceUsed       Class = "nonce_too_low"           // the nonce is consumed, perhaps by these bytes: look
 	ClassNonceAhead      Class = "nonce_ahead"             // waits for its predecessors
-	ClassReplacement     Class = "replacement_underpriced" // another transaction of this nonce is pooled
-	ClassUnderpriced     Class = "underpriced"             // too cheap, or the pool is full
+	ClassReplacement     Class = chains.VerdictReplacement // another transaction of this nonce is pooled
+	ClassUnderpriced     Class = chains.VerdictUnderpriced // too cheap, or the pool is full
 	ClassDelegated       Class = "delegated_account"       // EIP-7702 limits: one in flight
-	ClassFunds           Class = "insufficient_funds"      // the lane cannot pay the gas
+	ClassFunds           Class = chains.VerdictFunds       // the lane cannot pay the gas
 	ClassInvalid         Class = "invalid_transaction"     // for these bytes, definitely
 	ClassMisconfigured   Class = "misconfigured"           // key, network or type of transaction: definitely, and a person must look
 	ClassAcceptedUnmined Class = "accepted_unmined"        // eth_sendRawTransactionSync ran into its timeout

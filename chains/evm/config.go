@@ -50,6 +50,9 @@ type Config struct {
 	GasLimit    uint64 `json:"gas_limit,omitempty"`     // of a payment; default 130000, "transfer" 100000
 	GasExpected uint64 `json:"gas_expected,omitempty"`  // that a payment uses; default 95000, "transfer" 62000
 	MaxLogRange uint64 `json:"max_log_range,omitempty"` // blocks per eth_getLogs; default 2000
+
+	MaxCancelFeeGwei uint64 `json:"max_cancel_fee_gwei,omitempty"` // most we pay per gas to free a nonce or to cancel; default twice max_fee_gwei
+	CancelGasLimit   uint64 `json:"cancel_gas_limit,omitempty"`    // of a transfer of nothing that frees a nonce; default 30000
 }
 
 // Finality says which blocks are final: those at or below a tag ("finalized",
@@ -62,10 +65,10 @@ type Finality struct {
 // settings is a Config that was checked, with defaults filled in.
 type settings struct {
 	Config
-	token, treasury, multicall3 common.Address
-	lanes                       []common.Address
-	maxFee, minTip              *big.Int // wei per gas
-	maxAge, poll                time.Duration
+	token, treasury, multicall3  common.Address
+	lanes                        []common.Address
+	maxFee, maxCancelFee, minTip *big.Int // wei per gas
+	maxAge, poll                 time.Duration
 }
 
 // Validate returns all faults of the configuration, one per line.
@@ -78,7 +81,7 @@ func (c Config) check() (settings, error) {
 	c.setDefaults()
 	s := settings{
 		Config: c,
-		maxFee: new(big.Int).Mul(new(big.Int).SetUint64(c.MaxFeeGwei), big.NewInt(1_000_000_000)),
+		maxFee: gwei(c.MaxFeeGwei), maxCancelFee: gwei(c.MaxCancelFeeGwei),
 		minTip: new(big.Int).SetUint64(c.MinTipWei),
 		maxAge: time.Duration(c.MaxConditionsAgeMS) * time.Millisecond,
 		poll:   time.Duration(c.PollIntervalMS) * time.Millisecond,
@@ -154,8 +157,16 @@ func (c Config) check() (settings, error) {
 	if c.GasExpected > c.GasLimit {
 		fault("gas_expected %d is above gas_limit %d", c.GasExpected, c.GasLimit)
 	}
-	if c.GasLimit < 21_000 || c.GasLimit > 16_777_216 {
-		fault("gas_limit is %d: use 21000 to 16777216 (EIP-7825)", c.GasLimit)
+	for _, limit := range []struct {
+		field string
+		gas   uint64
+	}{{"gas_limit", c.GasLimit}, {"cancel_gas_limit", c.CancelGasLimit}} {
+		if limit.gas < 21_000 || limit.gas > 16_777_216 {
+			fault("%s is %d: use 21000 to 16777216 (EIP-7825)", limit.field, limit.gas)
+		}
+	}
+	if c.MaxCancelFeeGwei < c.MaxFeeGwei {
+		fault("max_cancel_fee_gwei %d is below max_fee_gwei %d: a payment could not be canceled", c.MaxCancelFeeGwei, c.MaxFeeGwei)
 	}
 	if s.minTip.Cmp(s.maxFee) > 0 {
 		fault("min_tip_wei %d is above max_fee_gwei %d", c.MinTipWei, c.MaxFeeGwei)
@@ -175,6 +186,8 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.MaxConditionsAgeMS, 60_000)
 	defaultTo(&c.RPCRestMS, 1_000)
 	defaultTo(&c.MaxFeeGwei, 300)
+	defaultTo(&c.MaxCancelFeeGwei, 2*c.MaxFeeGwei)
+	defaultTo(&c.CancelGasLimit, 30_000)
 	defaultTo(&c.MinTipWei, 10_000_000)
 	limit, expected := uint64(130_000), uint64(95_000)
 	if c.Method == MethodTransfer {
@@ -184,6 +197,10 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.GasExpected, min(expected, c.GasLimit))
 	defaultTo(&c.MaxLogRange, 2_000)
 	defaultTo(&c.LaneInFlight, 16)
+}
+
+func gwei(n uint64) *big.Int {
+	return new(big.Int).Mul(new(big.Int).SetUint64(n), big.NewInt(1_000_000_000))
 }
 
 func defaultTo[T comparable](field *T, value T) {

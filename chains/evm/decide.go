@@ -3,6 +3,8 @@ package evm
 import (
 	"encoding/json"
 	"math/big"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -13,7 +15,7 @@ import (
 
 // proof is the finalized facts behind an outcome, stored with it.
 type proof struct {
-	Kind            string         `json:"kind"` // transfer, authorization_expired, authorization_canceled, transaction_reverted
+	Kind            string         `json:"kind"` // transfer, authorization_expired, authorization_canceled, nonce_canceled, transaction_reverted
 	Token           common.Address `json:"token"`
 	From            common.Address `json:"from"`
 	To              common.Address `json:"to"`
@@ -78,37 +80,87 @@ func (s *scan) paid(l *look, r *receipt, at int) chains.Sighting {
 
 func (s *scan) decideCanceled(l *look) chains.Sighting {
 	e := l.canceled
-	if e.BlockNumber > s.heads.final.Number || !s.canonical(e.BlockNumber, e.BlockHash) {
+	if !s.final(e.BlockNumber, e.BlockHash) {
 		return chains.Sighting{Kind: chains.Unseen}
 	}
-	p := s.proof("authorization_canceled", l)
-	p.TxHash, p.BlockNumber, p.BlockHash = &e.TxHash, uint64(e.BlockNumber), &e.BlockHash
+	return s.dead("authorization_canceled", l, e.TxHash, e.BlockNumber, e.BlockHash)
+}
+
+// dead: a transaction in a final block has killed the slot.
+func (s *scan) dead(kind string, l *look, tx common.Hash, number hexutil.Uint64, block common.Hash) chains.Sighting {
+	p := s.proof(kind, l)
+	p.TxHash, p.BlockNumber, p.BlockHash = &tx, uint64(number), &block
 	return chains.Sighting{
-		Kind: chains.Dead, TxHash: e.TxHash.Hex(), BlockHash: e.BlockHash.Hex(), BlockHeight: uint64(e.BlockNumber),
-		BlockTime: s.blocks[e.BlockNumber].time(), Proof: encode(p),
+		Kind: chains.Dead, TxHash: tx.Hex(), BlockHash: block.Hex(), BlockHeight: uint64(number),
+		BlockTime: s.blocks[number].time(), Proof: encode(p),
 	}
 }
 
-// decideReverted: the authorization is open. If every transaction signed for
-// it has finally failed, nothing of ours is going to use it any more.
+// decideReverted: the authorization is open. If a payment signed for it has
+// finally failed, and no other can be mined any more, nothing of ours is going
+// to use it. Cancellations and fills signed along the way pay nothing.
 func (s *scan) decideReverted(l *look) chains.Sighting {
-	for _, r := range l.receipts {
-		if r == nil || r.Status != 0 || r.BlockNumber > s.heads.final.Number || !s.canonical(r.BlockNumber, r.BlockHash) {
+	var last *attempt
+	for _, a := range l.txs {
+		if !s.chain.pays(a) {
+			continue
+		}
+		if s.failed(a) {
+			last = a
+		} else if !s.outbid(l, a) {
 			return chains.Sighting{Kind: chains.Unseen}
 		}
 	}
-	if len(l.receipts) == 0 {
+	if last == nil {
 		return chains.Sighting{Kind: chains.Unseen}
 	}
-	return s.reverted(l, l.receipts[len(l.receipts)-1])
+	return s.reverted(l, last)
+}
+
+// pays reports whether the transaction is a payment, or may be one.
+func (c *Chain) pays(a *attempt) bool { return a.tx == nil || !fills(a.tx) && !c.cancels(a.tx) }
+
+// failed reports whether the transaction has finally failed.
+func (s *scan) failed(a *attempt) bool {
+	r := a.receipt
+	return r != nil && r.Status == 0 && s.final(r.BlockNumber, r.BlockHash)
+}
+
+// outbid reports whether another transaction of the slot has finally taken the
+// lane nonce of one that is in no block.
+func (s *scan) outbid(l *look, a *attempt) bool {
+	return a.receipt == nil && slices.ContainsFunc(l.txs, func(o *attempt) bool {
+		return o.receipt != nil && s.final(o.receipt.BlockNumber, o.receipt.BlockHash) && s.chain.exclude(a, o)
+	})
+}
+
+// exclude reports whether at most one of two transactions can be on chain,
+// since they share a lane nonce.
+func (c *Chain) exclude(a, b *attempt) bool {
+	if a.tx == nil || b.tx == nil || a.tx.Nonce() != b.tx.Nonce() {
+		return false
+	}
+	one, err := c.sender(a.tx)
+	if err != nil {
+		return false
+	}
+	other, err := c.sender(b.tx)
+	return err == nil && one == other
 }
 
 // decideNonce: one of the slot's transactions at most is on chain, since they
 // share an account nonce.
 func (s *scan) decideNonce(l *look) chains.Sighting {
-	for _, r := range l.receipts {
+	for _, a := range l.txs {
+		r := a.receipt
 		if r == nil || !s.canonical(r.BlockNumber, r.BlockHash) {
 			continue
+		}
+		if s.chain.cancelsNonce(a, l) { // whether it succeeded or not
+			if !s.final(r.BlockNumber, r.BlockHash) {
+				return chains.Sighting{Kind: chains.Unseen}
+			}
+			return s.dead("nonce_canceled", l, a.hash, r.BlockNumber, r.BlockHash)
 		}
 		if at, ok := r.transfer(s.chain.set.token, l); ok && r.Status == 1 {
 			return s.paid(l, r, at)
@@ -117,7 +169,7 @@ func (s *scan) decideNonce(l *look) chains.Sighting {
 		case r.Status != 0:
 			return chains.Sighting{Kind: chains.Unseen, TxHash: r.TxHash.Hex(), Reason: "the transaction succeeded without the transfer that it was signed for: a person must look"}
 		case r.BlockNumber <= s.heads.final.Number:
-			x := s.reverted(l, r)
+			x := s.reverted(l, a)
 			x.SlotDead = true
 			return x
 		}
@@ -125,14 +177,29 @@ func (s *scan) decideNonce(l *look) chains.Sighting {
 	return chains.Sighting{Kind: chains.Unseen}
 }
 
-func (s *scan) reverted(l *look, r *receipt) chains.Sighting {
-	x := s.seen(chains.Reverted, r)
-	x.Reason = l.reason
-	if x.Reason == "" {
-		x.Reason = "reverted, reason unknown"
+// cancelsNonce reports whether a transaction uses up the slot's account nonce
+// without paying anybody, by our own bytes.
+func (c *Chain) cancelsNonce(a *attempt, l *look) bool {
+	if a.tx == nil || !fills(a.tx) || *a.tx.To() != l.from || strconv.FormatUint(a.tx.Nonce(), 10) != l.slot.Nonce {
+		return false
 	}
-	x.Proof = encode(s.receiptProof("transaction_reverted", l, r))
+	from, err := c.sender(a.tx)
+	return err == nil && from == l.from
+}
+
+func (s *scan) reverted(l *look, a *attempt) chains.Sighting {
+	x := s.seen(chains.Reverted, a.receipt)
+	x.Reason = a.words()
+	x.Proof = encode(s.receiptProof("transaction_reverted", l, a.receipt))
 	return x
+}
+
+// words are the chain's of a failure.
+func (a *attempt) words() string {
+	if a.reason == "" {
+		return "reverted, reason unknown"
+	}
+	return a.reason
 }
 
 // seen fills in what a canonical receipt says.
@@ -155,6 +222,11 @@ func (s *scan) seen(kind chains.SightingKind, r *receipt) chains.Sighting {
 func (s *scan) canonical(number hexutil.Uint64, hash common.Hash) bool {
 	b := s.blocks[number]
 	return b != nil && b.Hash == hash && hash != common.Hash{}
+}
+
+// final reports whether the block is canonical and final.
+func (s *scan) final(number hexutil.Uint64, hash common.Hash) bool {
+	return number <= s.heads.final.Number && s.canonical(number, hash)
 }
 
 func (s *scan) proof(kind string, l *look) proof {

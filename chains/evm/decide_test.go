@@ -7,6 +7,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/settlehq/settle/chains"
 )
@@ -43,20 +45,30 @@ func TestDecide(t *testing.T) {
 		{"canceled", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l) }, chains.Dead},
 		{"canceled, not final", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l); s.heads.final.Number = 9 }, chains.Unseen},
 		{"canceled on a branch", func(s *scan, l *look) { l.canceled = l.used; noLog(s, l); s.blocks[10].Hash[0]++ }, chains.Unseen},
-		{"reverted", func(_ *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer} }, chains.Reverted},
-		{"reverted, another not seen", func(_ *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer, nil} }, chains.Unseen},
-		{"reverted, not final", func(s *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer}; s.heads.final.Number = 9 }, chains.Unseen},
-		{"reverted on a branch", func(s *scan, l *look) { revert(l); l.receipts = []*receipt{l.payer}; s.blocks[10].Hash[0]++ }, chains.Unseen},
+		{"reverted", func(_ *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}} }, chains.Reverted},
+		{"reverted, another not seen", func(_ *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}, {}} }, chains.Unseen},
+		{"reverted, not final", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.heads.final.Number = 9 }, chains.Unseen},
+		{"reverted on a branch", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.blocks[10].Hash[0]++ }, chains.Unseen},
 		{"nothing known", func(_ *scan, l *look) { l.used, l.payer = nil, nil }, chains.Unseen},
 		{"plain transfer paid", plain, chains.Paid},
 		{"plain transfer twice in one transaction", func(s *scan, l *look) {
 			plain(s, l)
-			l.receipts[0].Logs = append(l.receipts[0].Logs, l.receipts[0].Logs[1])
+			l.txs[0].receipt.Logs = append(l.txs[0].receipt.Logs, l.txs[0].receipt.Logs[1])
 		}, chains.Unseen},
-		{"plain transfer reverted", func(s *scan, l *look) { plain(s, l); l.receipts[0].Status = 0; l.receipts[0].Logs = nil }, chains.Reverted},
+		{"plain transfer reverted", func(s *scan, l *look) { plain(s, l); l.txs[0].receipt.Status = 0; l.txs[0].receipt.Logs = nil }, chains.Reverted},
 		{"plain transfer reverted, not final", func(s *scan, l *look) {
 			plain(s, l)
-			l.receipts[0].Status, l.receipts[0].Logs, s.heads.final.Number = 0, nil, 9
+			l.txs[0].receipt.Status, l.txs[0].receipt.Logs, s.heads.final.Number = 0, nil, 9
+		}, chains.Unseen},
+		{"nonce filled", filledNonce, chains.Dead},
+		{"nonce filled, in vain", func(s *scan, l *look) { filledNonce(s, l); l.txs[1].receipt.Status = 0 }, chains.Dead},
+		{"nonce filled, not final", func(s *scan, l *look) { filledNonce(s, l); s.heads.final.Number = 9 }, chains.Unseen},
+		{"nonce filled on a branch", func(s *scan, l *look) { filledNonce(s, l); s.blocks[10].Hash[0]++ }, chains.Unseen},
+		{"another nonce filled", func(s *scan, l *look) { filledNonce(s, l); l.slot.Nonce = "6" }, chains.Unseen},
+		{"another lane's nonce filled", func(s *scan, l *look) { filledNonce(s, l); l.from[0]++ }, chains.Unseen},
+		{"filled with a message", func(s *scan, l *look) {
+			filledNonce(s, l)
+			l.txs[1].tx = signedTx(types.DynamicFeeTx{Nonce: 5, To: &l.from, Data: []byte{1}})
 		}, chains.Unseen},
 	} {
 		s, l := paidScan(valid)
@@ -78,7 +90,23 @@ func revert(l *look) { l.used, l.payer.Status, l.payer.Logs = nil, 0, nil }
 
 func plain(_ *scan, l *look) {
 	l.slot.Kind, l.slot.Nonce = chains.SlotEVMNonce, "5"
-	l.receipts, l.used = []*receipt{l.payer}, nil
+	l.txs, l.used = []*attempt{{receipt: l.payer}}, nil
+}
+
+// filledNonce is a slot whose payment was outbid by a fill in block 10.
+func filledNonce(s *scan, l *look) {
+	s.chain.chainID = big.NewInt(1)
+	l.slot.Kind, l.slot.Nonce, l.used = chains.SlotEVMNonce, "5", nil
+	l.from = crypto.PubkeyToAddress(laneKey.PublicKey)
+	l.payer.Logs = nil
+	l.txs = []*attempt{{}, {tx: signedTx(types.DynamicFeeTx{Nonce: 5, To: &l.from}), receipt: l.payer}}
+}
+
+var laneKey, _ = crypto.ToECDSA(common.Hash{31: 1}.Bytes())
+
+func signedTx(tx types.DynamicFeeTx) *types.Transaction {
+	tx.ChainID = big.NewInt(1)
+	return types.MustSignNewTx(laneKey, types.LatestSignerForChainID(tx.ChainID), &tx)
 }
 
 // paidScan is a scan that read everything of a payment in block 10, which is

@@ -1,5 +1,5 @@
 // Package evm settles payments on Ethereum and on chains with its rules. It
-// implements [chains.Chain]; rules and their reasons are in
+// implements [chains.Chain] and [chains.Laner]; rules and their reasons are in
 // docs/settlement.md.
 //
 // Two methods. With EIP-3009 (USDC and its like) the treasury's key signs an
@@ -18,6 +18,8 @@
 //     whoever submitted it, it is paid.
 //   - Paid needs the exact Transfer in a canonical block at or below the
 //     finalized one; Dead needs the finalized facts that it names in its proof.
+//   - What is signed under a nonce that was signed for before makes the same call,
+//     or is a transfer of nothing to the lane itself.
 //   - Errors of nodes are classified by message, as data (classify.go). What no
 //     line matches is unknown.
 //

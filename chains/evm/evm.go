@@ -33,13 +33,13 @@ type Chain struct {
 	progress progress
 }
 
-var _ chains.Chain = (*Chain)(nil)
+var _ chains.Laner = (*Chain)(nil)
 
 // observation is what Refresh read.
 type observation struct {
 	chains.Conditions
-	fees fees
-	from uint64 // nothing that is signed now can be in a block below
+	market market
+	from   uint64 // nothing that is signed now can be in a block below
 }
 
 // Open checks the configuration and asks the nodes: all that answer must
@@ -181,8 +181,9 @@ func (c *Chain) Refresh(ctx context.Context) error {
 		if h.latest.BaseFee == nil {
 			return errors.New("the newest block has no base fee (EIP-1559)")
 		}
-		if tip == nil { // the method is no part of the standard; the floor will do
-			tip = (*hexutil.Big)(c.set.minTip)
+		m := market{base: h.latest.BaseFee.ToInt(), tip: c.set.minTip}
+		if tip != nil { // the method is no part of the standard
+			m.tip = maxBig(m.tip, tip.ToInt())
 		}
 		balance := new(big.Int)
 		for _, f := range funds {
@@ -192,14 +193,17 @@ func (c *Chain) Refresh(ctx context.Context) error {
 			}
 			balance.Add(balance, units)
 		}
-		f := quote(h.latest.BaseFee.ToInt(), tip.ToInt(), c.set.minTip, c.set.maxFee)
+		f, err := m.quote(outbidding(nil, c.set.minTip), c.set.maxFee)
+		if err != nil {
+			return err
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.last = &observation{fees: f, from: min(uint64(h.final.Number), c.pool.Agreed()), Conditions: chains.Conditions{
+		c.last = &observation{market: m, from: min(uint64(h.final.Number), c.pool.Agreed()), Conditions: chains.Conditions{
 			Chain: c.set.Name, ObservedAt: start, Head: uint64(h.latest.Number), Finalized: uint64(h.final.Number), HeadTime: h.latest.time(),
-			FeePerPayment: amount(f.expected(c.set.GasExpected)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
+			FeePerPayment: amount(m.expected(f, c.set.GasExpected)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
 			Nodes:  c.pool.Stats(),
-			Detail: map[string]any{"base_fee_wei": f.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name()},
+			Detail: map[string]any{"base_fee_wei": m.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name()},
 		}}
 		return nil
 	})

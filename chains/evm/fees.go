@@ -1,49 +1,80 @@
 package evm
 
 import (
+	"fmt"
 	"math/big"
 
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/payment"
 )
 
-// fees are wei per gas.
+// market is what the network asks for, in wei per gas.
+type market struct {
+	base *big.Int // of the newest block
+	tip  *big.Int // suggested, at least the configured minimum
+}
+
+// fees is the price of a transaction, in wei per gas.
 type fees struct {
-	base, tip, cap *big.Int
-	capped         bool // the market asks for more than the configured maximum
+	tip, cap *big.Int
+	capped   bool // the market asks for more than the cap
 }
 
-// quote sets the price of a transaction: the suggested tip, but at least
-// minTip, and a cap that lasts while the base fee doubles (six full blocks in
-// a row). Neither is ever above maxFee; a transaction priced at the maximum
-// waits in the pools until the market comes down.
-func quote(base, suggestedTip, minTip, maxFee *big.Int) fees {
-	f := fees{base: base, tip: maxBig(suggestedTip, minTip)}
-	f.cap = new(big.Int).Add(new(big.Int).Lsh(base, 1), f.tip)
-	if f.cap.Cmp(maxFee) > 0 {
-		f.cap, f.capped = maxFee, new(big.Int).Add(base, f.tip).Cmp(maxFee) > 0
+// quote prices a transaction: the market's tip, and a cap that lasts while the
+// base fee doubles (six full blocks in a row). Neither is below floor, whose
+// tip is not above its cap, nor above most; a transaction priced at most waits
+// in the pools until the market comes down. chains.ErrFeeCapped if most is
+// below floor.
+func (m market) quote(floor fees, most *big.Int) (fees, error) {
+	if floor.cap.Cmp(most) > 0 {
+		return fees{}, fmt.Errorf("%w: %s wei per gas are needed, %s allowed", chains.ErrFeeCapped, floor.cap, most)
 	}
-	if f.tip.Cmp(f.cap) > 0 {
-		f.tip = f.cap
-	}
-	return f
+	tip := maxBig(m.tip, floor.tip)
+	limit := new(big.Int).Add(new(big.Int).Lsh(m.base, 1), tip)
+	limit = minBig(maxBig(limit, floor.cap), most)
+	return fees{tip: minBig(tip, limit), cap: limit, capped: new(big.Int).Add(m.base, tip).Cmp(limit) > 0}, nil
 }
 
-// expected is what a payment that uses gas is going to cost now, in wei.
-func (f fees) expected(gas uint64) *big.Int {
-	price := new(big.Int).Add(f.base, f.tip)
-	if price.Cmp(f.cap) > 0 {
-		price = f.cap
+// outbidding is the least price at which nodes take a transaction in place of
+// others of its nonce: a tenth above each, in both figures. A single
+// transaction needs the least tip that is ever paid.
+func outbidding(replaced []*types.Transaction, minTip *big.Int) fees {
+	floor := fees{tip: minTip, cap: minTip}
+	for _, tx := range replaced {
+		floor.tip = maxBig(floor.tip, tenthAbove(tx.GasTipCap()))
+		floor.cap = maxBig(floor.cap, tenthAbove(tx.GasFeeCap()))
 	}
+	return floor
+}
+
+// tenthAbove is 1.1 times n, rounded up.
+func tenthAbove(n *big.Int) *big.Int {
+	up := new(big.Int).Mul(n, big.NewInt(11))
+	return up.Add(up, big.NewInt(9)).Quo(up, big.NewInt(10))
+}
+
+// expected is what a payment that uses gas is going to cost now at a price, in
+// wei.
+func (m market) expected(f fees, gas uint64) *big.Int {
+	return cost(minBig(new(big.Int).Add(m.base, m.tip), f.cap), gas)
+}
+
+// cost is what gas costs at a price per gas, in wei.
+func cost(price *big.Int, gas uint64) *big.Int {
 	return new(big.Int).Mul(price, new(big.Int).SetUint64(gas))
-}
-
-// most is what a transaction with this gas limit can cost at worst, in wei.
-func (f fees) most(gasLimit uint64) *big.Int {
-	return new(big.Int).Mul(f.cap, new(big.Int).SetUint64(gasLimit))
 }
 
 func maxBig(a, b *big.Int) *big.Int {
 	if a.Cmp(b) > 0 {
+		return a
+	}
+	return b
+}
+
+func minBig(a, b *big.Int) *big.Int {
+	if a.Cmp(b) < 0 {
 		return a
 	}
 	return b

@@ -1,6 +1,7 @@
 package evm
 
 import (
+	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -8,34 +9,90 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/common/math"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/signer/core/apitypes"
+
+	"github.com/settlehq/settle/chains"
 )
 
 func TestQuote(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name                 string
-		base, tip, min, most int64
+		base, tip            int64
+		oldTip, oldCap, most int64
 		wantTip, wantCap     int64
 		capped               bool
 		expected             int64 // for 10 gas
 	}{
-		{"quiet", 100, 20, 1, 1000, 20, 220, false, 1200},
-		{"tip has a floor", 100, 0, 5, 1000, 5, 205, false, 1050},
-		{"cap trims the reserve", 600, 100, 1, 1000, 100, 1000, false, 7000},
-		{"market above the cap", 950, 100, 1, 1000, 100, 1000, true, 10_000},
-		{"tip above the cap", 10, 5000, 1, 1000, 1000, 1000, true, 10_000},
+		{"quiet", 100, 20, 0, 0, 1000, 20, 220, false, 1200},
+		{"cap trims the reserve", 600, 100, 0, 0, 1000, 100, 1000, false, 7000},
+		{"market above the cap", 950, 100, 0, 0, 1000, 100, 1000, true, 10_000},
+		{"tip above the cap", 10, 5000, 0, 0, 1000, 1000, 1000, true, 10_000},
+		{"outbids in a quiet market", 100, 20, 101, 301, 1000, 112, 332, false, 1200},
+		{"outbids the tip only", 100, 20, 100, 200, 1000, 110, 310, false, 1200},
+		{"the market has passed what was bid", 300, 50, 20, 220, 1000, 50, 650, false, 3500},
+		{"outbids a single wei", 0, 1, 1, 1, 1000, 2, 2, false, 10},
+		{"outbids just up to the cap", 100, 20, 20, 909, 1000, 22, 1000, false, 1200},
+		{"outbids at the cap below the market", 990, 20, 20, 900, 1000, 22, 1000, true, 10_000},
 	} {
-		f := quote(big.NewInt(c.base), big.NewInt(c.tip), big.NewInt(c.min), big.NewInt(c.most))
+		var replaced []*types.Transaction
+		if c.oldCap > 0 {
+			replaced = append(replaced, types.NewTx(&types.DynamicFeeTx{GasTipCap: big.NewInt(c.oldTip), GasFeeCap: big.NewInt(c.oldCap)}))
+		}
+		m := market{base: big.NewInt(c.base), tip: big.NewInt(c.tip)}
+		f, err := m.quote(outbidding(replaced, big.NewInt(1)), big.NewInt(c.most))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
 		if f.tip.Int64() != c.wantTip || f.cap.Int64() != c.wantCap || f.capped != c.capped {
 			t.Errorf("%s: tip %s cap %s capped %v, want %d %d %v", c.name, f.tip, f.cap, f.capped, c.wantTip, c.wantCap, c.capped)
 		}
-		if got := f.expected(10).Int64(); got != c.expected {
+		if got := m.expected(f, 10).Int64(); got != c.expected {
 			t.Errorf("%s: expected cost %d, want %d", c.name, got, c.expected)
 		}
-		if got := f.most(10).Int64(); got != 10*c.wantCap {
-			t.Errorf("%s: highest cost %d, want %d", c.name, got, 10*c.wantCap)
+	}
+}
+
+// TestQuoteSignsNothingBelowTheNextBid: what no node would take is not priced.
+func TestQuoteSignsNothingBelowTheNextBid(t *testing.T) {
+	t.Parallel()
+	m := market{base: big.NewInt(100), tip: big.NewInt(20)}
+	pooled := []*types.Transaction{
+		types.NewTx(&types.DynamicFeeTx{GasTipCap: big.NewInt(20), GasFeeCap: big.NewInt(910)}),
+		types.NewTx(&types.DynamicFeeTx{GasTipCap: big.NewInt(200), GasFeeCap: big.NewInt(220)}),
+	}
+	if _, err := m.quote(outbidding(pooled, big.NewInt(1)), big.NewInt(1000)); !errors.Is(err, chains.ErrFeeCapped) {
+		t.Errorf("%v, want ErrFeeCapped", err)
+	}
+	f, err := m.quote(outbidding(pooled, big.NewInt(1)), big.NewInt(1001))
+	if err != nil || f.tip.Int64() != 220 || f.cap.Int64() != 1001 {
+		t.Errorf("tip %s cap %s, %v: want the highest of both figures plus a tenth", f.tip, f.cap, err)
+	}
+	if _, err := m.quote(outbidding(nil, big.NewInt(10)), big.NewInt(9)); !errors.Is(err, chains.ErrFeeCapped) {
+		t.Errorf("%v, want ErrFeeCapped below the least tip", err)
+	}
+}
+
+// TestFirstUse finds every block below a head, and nothing without the history.
+func TestFirstUse(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("missing trie node")
+	for first := range hexutil.Uint64(100) {
+		got, err := firstUse(99, func(at hexutil.Uint64) (bool, error) { return at >= first, nil })
+		if err != nil || got != first {
+			t.Errorf("block %d, %v, want %d", got, err, first)
+		}
+		pruned := func(at hexutil.Uint64) (bool, error) {
+			if at <= first {
+				return false, gone
+			}
+			return true, nil
+		}
+		if got, err := firstUse(99, pruned); first < 99 && !errors.Is(err, gone) {
+			t.Errorf("found block %d, %v, though block %d is not known", got, err, first)
 		}
 	}
 }
@@ -130,11 +187,11 @@ func TestLowS(t *testing.T) {
 
 func TestConfigFaultsAreAllNamed(t *testing.T) {
 	t.Parallel()
-	err := Config{RPCURLs: []string{"ftp://key@node"}, Token: "0x12", Treasury: usdc.Hex(), Lanes: []string{usdc.Hex(), usdc.Hex()}, Method: "cash", GasLimit: 1}.Validate()
+	err := Config{RPCURLs: []string{"ftp://key@node"}, Token: "0x12", Treasury: usdc.Hex(), Lanes: []string{usdc.Hex(), usdc.Hex()}, Method: "cash", GasLimit: 1, CancelGasLimit: 2, MaxCancelFeeGwei: 299}.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"name is missing", "chain_id is missing", "rpc_urls[0]", "token \"0x12\"", "listed twice", "method \"cash\"", "gas_limit is 1"} {
+	for _, want := range []string{"name is missing", "chain_id is missing", "rpc_urls[0]", "token \"0x12\"", "listed twice", "method \"cash\"", "gas_limit is 1", "cancel_gas_limit is 2", "max_cancel_fee_gwei 299 is below max_fee_gwei 300"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("does not say %q:\n%v", want, err)
 		}

@@ -36,15 +36,28 @@ type look struct {
 	to     common.Address
 	value  *big.Int
 	nonce  common.Hash // authorization nonce
-	txs    []common.Hash
-	raw    [][]byte
+	txs    []*attempt
 	broken error // what we were told to watch makes no sense
 
 	used, canceled *logEntry // of the authorization nonce, as read
 	payer          *receipt  // of the transaction in used
-	receipts       []*receipt
-	state          *bool  // authorizationState at the final block; nil if not asked or not answered
-	reason         string // of the last reverted transaction
+	state          *bool     // authorizationState at the final block; nil if not asked or not answered
+}
+
+// attempt is one transaction signed for a slot: a payment, or what ends it.
+type attempt struct {
+	hash    common.Hash
+	tx      *types.Transaction // nil if the stored bytes are not understood; it counts as a payment
+	receipt *receipt           // as read; nil if the node has none
+	reason  string             // of a final failure: the chain's words
+}
+
+func newAttempt(stored chains.StoredTx) *attempt {
+	a := &attempt{hash: common.HexToHash(stored.Hash)}
+	if tx, err := decodeTx(stored); err == nil {
+		a.tx = tx
+	}
+	return a
 }
 
 // Scan looks for the watched payments. It concludes from logs and receipts in
@@ -85,10 +98,9 @@ func newLook(w chains.Watched) *look {
 	}
 	switch w.Slot.Kind {
 	case chains.SlotEIP3009:
-		if raw, err := hexutil.Decode(w.Slot.Nonce); err != nil || len(raw) != common.HashLength {
-			l.broken = fmt.Errorf("authorization nonce %q is not 32 bytes", w.Slot.Nonce)
+		if l.nonce, err = parseAuthorizationNonce(w.Slot.Nonce); err != nil {
+			l.broken = err
 		}
-		l.nonce = common.HexToHash(w.Slot.Nonce)
 	case chains.SlotEVMNonce:
 		if _, err := strconv.ParseUint(w.Slot.Nonce, 10, 64); err != nil {
 			l.broken = fmt.Errorf("account nonce %q is not a number", w.Slot.Nonce)
@@ -97,10 +109,8 @@ func newLook(w chains.Watched) *look {
 		l.broken = fmt.Errorf("slot kind %q is not of this chain", w.Slot.Kind)
 	}
 	for _, tx := range w.Txs {
-		l.txs = append(l.txs, common.HexToHash(tx.Hash))
-		l.raw = append(l.raw, tx.Raw)
+		l.txs = append(l.txs, newAttempt(tx))
 	}
-	l.receipts = make([]*receipt, len(l.txs))
 	return l
 }
 
@@ -133,8 +143,8 @@ func (s *scan) readReceipts(ctx context.Context) error {
 		case l.canceled != nil:
 			s.addBlock(&b, l.canceled.BlockNumber)
 		default:
-			for i, hash := range l.txs {
-				b.add(&l.receipts[i], "eth_getTransactionReceipt", hash)
+			for _, a := range l.txs {
+				b.add(&a.receipt, "eth_getTransactionReceipt", a.hash)
 			}
 		}
 	}
@@ -158,16 +168,17 @@ func (s *scan) readBlocks(ctx context.Context) error {
 	var b batch
 	var tolerate []int
 	states := map[*look]*hexutil.Bytes{}
-	replays := map[*look]int{}
+	replays := map[*attempt]int{}
 	for _, l := range s.looks {
-		for i, r := range l.receipts {
+		for _, a := range l.txs {
+			r := a.receipt
 			if r == nil {
 				continue
 			}
 			s.addBlock(&b, r.BlockNumber)
-			if call, ok := replay(l.raw[i], r.From); ok && r.Status == 0 && r.BlockNumber <= final && r.BlockNumber > 0 {
-				replays[l] = b.add(new(hexutil.Bytes), "eth_call", call, r.BlockNumber-1)
-				tolerate = append(tolerate, replays[l])
+			if call, ok := a.replay(); ok && r.Status == 0 && r.BlockNumber <= final && r.BlockNumber > 0 {
+				replays[a] = b.add(new(hexutil.Bytes), "eth_call", call, r.BlockNumber-1)
+				tolerate = append(tolerate, replays[a])
 			}
 		}
 		if l.used == nil && l.canceled == nil && l.expired(s.heads.final) {
@@ -183,10 +194,10 @@ func (s *scan) readBlocks(ctx context.Context) error {
 			l.state = &used
 		}
 	}
-	for l, at := range replays {
-		l.reason = "reverted in its block, would not have one block earlier"
+	for a, at := range replays {
+		a.reason = "reverted in its block, would not have one block earlier"
 		if err := b[at].err; err != nil {
-			l.reason = words(err)
+			a.reason = words(err)
 		}
 	}
 	return nil
@@ -202,12 +213,11 @@ func (s *scan) addBlock(b *batch, number hexutil.Uint64) {
 }
 
 // replay is the eth_call that a transaction was.
-func replay(raw []byte, from common.Address) (map[string]any, bool) {
-	var tx types.Transaction
-	if err := tx.UnmarshalBinary(raw); err != nil || tx.To() == nil {
+func (a *attempt) replay() (map[string]any, bool) {
+	if a.tx == nil || a.tx.To() == nil {
 		return nil, false
 	}
-	c := call(*tx.To(), tx.Data())
-	c["from"], c["gas"] = from, hexutil.Uint64(tx.Gas())
+	c := call(*a.tx.To(), a.tx.Data())
+	c["from"], c["gas"] = a.receipt.From, hexutil.Uint64(a.tx.Gas())
 	return c, true
 }

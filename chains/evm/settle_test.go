@@ -1,6 +1,7 @@
 package evm_test
 
 import (
+	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -78,7 +79,7 @@ func (b *bundle) sign(c *evm.Chain, o chains.Order) chains.Signed {
 
 func (b *bundle) send(c *evm.Chain, s chains.Signed) {
 	b.Helper()
-	if v := c.Send(b.Context(), chains.StoredTx{Hash: s.Tx.Hash, Raw: s.Tx.Raw}); v.Acceptance != chains.Accepted {
+	if v := c.Send(b.Context(), bytesOf(s)); v.Acceptance != chains.Accepted {
 		b.Fatalf("send: %+v", v)
 	}
 }
@@ -86,9 +87,13 @@ func (b *bundle) send(c *evm.Chain, s chains.Signed) {
 func watch(o chains.Order, txs ...chains.Signed) chains.Watched {
 	w := chains.Watched{IntentID: o.IntentID, SlotID: o.IntentID, Slot: txs[0].Slot, To: o.To, Amount: o.Amount}
 	for _, s := range txs {
-		w.Txs = append(w.Txs, chains.StoredTx{Hash: s.Tx.Hash, Raw: s.Tx.Raw})
+		w.Txs = append(w.Txs, bytesOf(s))
 	}
 	return w
+}
+
+func bytesOf(s chains.Signed) chains.StoredTx {
+	return chains.StoredTx{Hash: s.Tx.Hash, Raw: s.Tx.Raw}
 }
 
 func (b *bundle) scan(w ...chains.Watched) []chains.Sighting {
@@ -256,6 +261,73 @@ func TestRevertedAuthorizationStaysOpen(t *testing.T) {
 	b.want(w, chains.Paid)
 }
 
+// TestRevertedAfterOutbidding: of the payments that share a lane nonce, the one
+// that was mined speaks for the others.
+func TestRevertedAfterOutbidding(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	o := b.order(b.wallets.Lanes[0], 0)
+	first := b.sign(b.chain, o)
+	b.node.Blacklist(t, o.To, true)
+	b.send(b.chain, first)
+	again := o
+	again.Reuse, again.Replaces = &first.Slot, []chains.StoredTx{bytesOf(first)}
+	second := b.sign(b.chain, again)
+	b.send(b.chain, second)
+	elsewhere := again
+	elsewhere.Lane, elsewhere.Replaces = chains.Lane{Address: b.wallets.Lanes[1]}, nil
+	third := b.sign(b.chain, elsewhere)
+	b.node.Mine(t, 3)
+	b.want(watch(o, first, second, third), chains.Unseen) // the third may still be mined
+	got := b.want(watch(o, first, second), chains.Reverted)
+	if got.TxHash != second.Tx.Hash || !strings.Contains(got.Reason, "blacklisted") {
+		t.Errorf("sighting %+v", got)
+	}
+}
+
+// TestFilledAuthorizationStaysOpen: what took the lane nonce has paid nothing
+// and failed nothing. The authorization pays over another lane.
+func TestFilledAuthorizationStaysOpen(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	o := b.order(b.wallets.Lanes[0], 0)
+	s := b.sign(b.chain, o)
+	b.send(b.chain, s)
+	fill, err := b.chain.Fill(t.Context(), o.Lane, []chains.StoredTx{bytesOf(s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.send(b.chain, chains.Signed{Tx: fill})
+	b.node.Mine(t, 3)
+	w := watch(o, s, chains.Signed{Tx: fill})
+	b.want(w, chains.Unseen)
+
+	over := o
+	over.Lane, over.Reuse = chains.Lane{Address: b.wallets.Lanes[1]}, &s.Slot
+	second := b.sign(b.chain, over)
+	b.send(b.chain, second)
+	b.node.Mine(t, 3)
+	b.want(watch(o, s, chains.Signed{Tx: fill}, second), chains.Paid)
+}
+
+// TestPlainTransferKeepsItsNonce: a second nonce would be a second payment.
+func TestPlainTransferKeepsItsNonce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *evm.Config) { c.Method, c.Treasury = evm.MethodTransfer, c.Lanes[0] })
+	o := b.order(b.wallets.Lanes[0], 0)
+	s := b.sign(b.chain, o)
+	o.Reuse = &s.Slot
+	if _, err := b.chain.Sign(t.Context(), o); err == nil {
+		t.Error("signed a second transfer for the slot that replaces nothing")
+	}
+	o.Lane.Nonce = 1
+	later := b.sign(b.chain, b.order(b.wallets.Lanes[0], 1))
+	o.Replaces = []chains.StoredTx{bytesOf(later)}
+	if _, err := b.chain.Sign(t.Context(), o); err == nil {
+		t.Error("signed a second transfer for the slot under another nonce")
+	}
+}
+
 // TestRevertedTransferKillsTheSlot: its account nonce is used.
 func TestRevertedTransferKillsTheSlot(t *testing.T) {
 	t.Parallel()
@@ -290,8 +362,46 @@ func TestFeesAboveTheCap(t *testing.T) {
 	if now.Detail["fee_capped"] != true {
 		t.Errorf("conditions %+v", now)
 	}
-	if s := b.sign(b.chain, b.order(b.wallets.Lanes[0], 0)); s.Tx.FeeCap.Cmp(payment.Units(1_000_000_000)) != 0 {
-		t.Errorf("fee cap %s, want 1 gwei", s.Tx.FeeCap)
+	o := b.order(b.wallets.Lanes[0], 0)
+	s := b.sign(b.chain, o)
+	if s.Tx.FeeCap.Cmp(payment.Units(1_000_000_000)) != 0 || !s.Tx.FeeCapped {
+		t.Errorf("fee cap %s, capped %v, want 1 gwei and capped", s.Tx.FeeCap, s.Tx.FeeCapped)
+	}
+	o.Reuse, o.Replaces = &s.Slot, []chains.StoredTx{bytesOf(s)}
+	if _, err := b.chain.Sign(t.Context(), o); !errors.Is(err, chains.ErrFeeCapped) {
+		t.Errorf("outbid at the maximum: %v, want ErrFeeCapped", err)
+	}
+	fill, err := b.chain.Fill(t.Context(), o.Lane, o.Replaces) // up to 2 gwei
+	if err != nil {
+		t.Fatalf("fill above the payment's maximum: %v", err)
+	}
+	for err == nil {
+		if fill.FeeCap.Cmp(payment.Units(2_000_000_000)) > 0 || fill.GasLimit != 30_000 {
+			t.Fatalf("filled at %s with %d gas", fill.FeeCap, fill.GasLimit)
+		}
+		fill, err = b.chain.Fill(t.Context(), o.Lane, []chains.StoredTx{{Hash: fill.Hash, Raw: fill.Raw}})
+	}
+	if !errors.Is(err, chains.ErrFeeCapped) {
+		t.Errorf("filled at the maximum: %v, want ErrFeeCapped", err)
+	}
+}
+
+// TestOrdersBoundTheFee: an order may cap its own cost below the chain's.
+func TestOrdersBoundTheFee(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	o := b.order(b.wallets.Lanes[0], 0)
+	free := b.sign(b.chain, o).Tx
+	if free.FeeCapped {
+		t.Errorf("capped at %s without need", free.FeeCap)
+	}
+	o.MaxFee = payment.Units(free.GasLimit * 20_000_000) // 0.02 gwei
+	if tx := b.sign(b.chain, o).Tx; tx.MaxFee.Cmp(o.MaxFee) > 0 || !tx.FeeCapped {
+		t.Errorf("may cost %s of %s, capped %v", tx.MaxFee, o.MaxFee, tx.FeeCapped)
+	}
+	o.MaxFee = payment.Units(free.GasLimit) // below the least tip
+	if _, err := b.chain.Sign(t.Context(), o); !errors.Is(err, chains.ErrFeeCapped) {
+		t.Errorf("%v, want ErrFeeCapped", err)
 	}
 }
 

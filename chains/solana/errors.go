@@ -77,8 +77,8 @@ var codes = map[int]class{
 var transactionErrors = map[string]class{
 	"AlreadyProcessed":                  {chains.Accepted, "already_processed"}, // on chain, as a success or a failure: Scan tells
 	"BlockhashNotFound":                 unsure("blockhash_not_found"),          // expired, or the node lags (S6)
-	"InsufficientFundsForFee":           unsure("lane_needs_lamports"),
-	"AccountNotFound":                   unsure("lane_needs_lamports"), // the fee payer has never had any
+	"InsufficientFundsForFee":           unsure(chains.VerdictFunds),
+	"AccountNotFound":                   unsure(chains.VerdictFunds), // the fee payer has never had any
 	"InvalidAccountForFee":              unsure("lane_cannot_pay_fees"),
 	"AccountInUse":                      unsure("congestion"),
 	"WouldExceedMaxBlockCostLimit":      unsure("congestion"),
