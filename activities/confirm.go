@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -39,8 +40,11 @@ func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (Sighting, error)
 		if err != nil {
 			return Sighting{}, err
 		}
-		if seen.Kind.Final() || s.stalled(desk, live, seen) {
+		if seen.Kind.Final() {
 			return Sighting{SlotID: live.id, Sighting: seen}, nil
+		}
+		if reason, stalled := s.stalled(desk, live, seen); stalled {
+			return Sighting{SlotID: live.id, Sighting: chains.Sighting{Kind: chains.Unseen, Reason: reason}}, nil
 		}
 	}
 }
@@ -62,18 +66,23 @@ func (d *Desk) await(ctx context.Context, live slot, patience time.Duration) (ch
 }
 
 // stalled reports whether a person should look at a payment that is not final:
-// it is in no block for long, or its chain is out of sight, or what is on chain
-// contradicts what was signed; seen.Reason says which, "" the first.
-func (s *Steps) stalled(desk *Desk, live slot, seen chains.Sighting) bool {
+// what is on chain contradicts what was signed, or the chain is out of sight, or
+// without a reason, it is merely in no block, all that for long.
+func (s *Steps) stalled(desk *Desk, live slot, seen chains.Sighting) (reason string, stalled bool) {
 	since, bound := live.txs[0].UpdatedAt, s.stalledAfter()
 	if sent := live.newest().SendIntentAt; sent != nil && sent.After(since) {
 		since = *sent
 	}
-	if live.fence != unfenced || time.Since(since) < bound {
-		return false
+	out := time.Since(desk.unseenSince())
+	switch {
+	case live.fence != unfenced || time.Since(since) < bound:
+		return "", false
+	case seen.Reason != "":
+		return seen.Reason, true
+	case out >= max(bound, degradedAfter):
+		return fmt.Sprintf("%s has not been observed for %s", live.chain, out.Round(time.Minute)), true
 	}
-	return seen.Reason != "" || time.Since(desk.unseenSince()) >= bound ||
-		seen.Kind != chains.Included && payment.Status(live.txs[0].Status) == payment.Submitted
+	return "", seen.Kind != chains.Included && live.status() == payment.Submitted
 }
 
 // beat sends heartbeats until stop is called.

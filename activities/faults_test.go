@@ -14,35 +14,33 @@ import (
 // expired is enough slots to end every blockhash, at finalized too.
 const expired = 150 + 32 + 3
 
-// The token refuses the payee: a person is asked, the fee is booked, and the
+// The token refuses all transfers: a person is asked, the fee is booked, and the
 // authorization stays open. After the reason is gone, a retry submits the same
 // authorization again, which can pay only once.
 func TestRevertedPaymentIsRetriedWithTheSameAuthorization(t *testing.T) {
 	t.Parallel()
 	node := sandbox.StartEthereum(t, 100*time.Millisecond)
 	w := onEthereum(t, node)
-	node.Blacklist(t, w.payee, true)
+	node.PauseToken(t, true)
 	id := w.accept(nil)
 	w.reserve(id)
 	w.do(w.steps.Broadcast, id)
 
 	reverted := w.await(id, chains.Reverted)
 	s := w.settle(id, reverted)
-	if s.ReviewReason != payment.ReviewChainRevert || !strings.Contains(s.ReviewDetail, "blacklisted") || s.TxHash != "" {
+	if s.ReviewReason != payment.ReviewChainRevert || !strings.Contains(s.ReviewDetail, "paused") || s.TxHash != "" {
 		t.Fatalf("after Settle: %+v", s)
 	}
 	fee := "tx:" + reverted.TxHash + ":fee"
 	if got := w.references(id); !slices.Contains(got, fee) {
 		t.Errorf("ledger has %v, want %s", got, fee)
 	}
-	for _, action := range []payment.ReviewAction{payment.Reject, payment.CancelAction} {
-		if s := w.review(id, action); !s.Waiting() || !strings.HasPrefix(s.ReviewDetail, string(action)+" refused") {
-			t.Errorf("%s of what can still be paid: %+v", action, s)
-		}
+	if s := w.review(id, payment.Reroute); !s.Waiting() || !strings.HasPrefix(s.ReviewDetail, "reroute refused") {
+		t.Errorf("reroute without another destination: %+v", s)
 	}
 	w.booksClose()
 
-	node.Blacklist(t, w.payee, false)
+	node.PauseToken(t, false)
 	if s := w.review(id, payment.Retry); s.Waiting() {
 		t.Fatalf("after retry: %+v", s)
 	}

@@ -52,10 +52,7 @@ func (t *tending) again(ctx context.Context, lease treasury.Lease, n nonce) erro
 	}
 	t.done.Resent++
 	v := t.desk.send(ctx, "sent again", x.IntentID, chains.StoredTx{Hash: x.Hash, Raw: x.Raw})
-	if v.Class == chains.VerdictMisconfigured && v.Acceptance == chains.Rejected {
-		return t.steps.obey(ctx, t.desk, x.IntentID, lease.Address, v)
-	}
-	return nil
+	return t.steps.obey(ctx, t.desk, x.IntentID, lease.Address, v)
 }
 
 // live is the state of a slot that can pay.

@@ -43,14 +43,14 @@ func (d *Desk) send(ctx context.Context, what, intentID string, tx chains.Stored
 	return v
 }
 
-// obey acts on the two answers to first bytes that nothing else would act on:
-// a lane whose key or network is set up wrongly is frozen, and a payment whose
-// lane has no native coin says so. Everything else waits for the next look.
+// obey acts on the two answers that nothing else would act on: a lane whose key
+// or network is set up wrongly is frozen, and a payment whose lane has no native
+// coin says so. Everything else waits for the next look.
 func (s *Steps) obey(ctx context.Context, desk *Desk, intentID, lane string, v chains.Verdict) error {
 	switch {
 	case v.Class == chains.VerdictMisconfigured && v.Acceptance == chains.Rejected:
 		return s.freeze(ctx, desk, lane, "a node refused its transaction: "+v.Detail)
-	case v.Class == chains.VerdictFunds:
+	case v.Class == chains.VerdictFunds && intentID != "":
 		return s.explain(ctx, intentID, payment.AwaitingGas)
 	}
 	return nil

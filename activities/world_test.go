@@ -93,23 +93,39 @@ func (w *world) on(c chains.Chain, err error) *world {
 
 func onEthereum(t *testing.T, node *sandbox.EthereumNode) *world {
 	t.Helper()
-	w, keys := newWorld(t), node.NewWallets(t, 2)
+	return newWorld(t).openEthereum(node, node.NewWallets(t, 2), nil)
+}
+
+// openEthereum adds a chain with these wallets, configured by change.
+func (w *world) openEthereum(node *sandbox.EthereumNode, keys sandbox.EthereumWallets, change func(*evm.Config)) *world {
+	w.Helper()
+	t := w.T
 	w.usdc = func(address string) uint64 {
 		units, _ := node.USDC(t, address).Uint64()
 		return units
 	}
-	c, err := evm.Open(t.Context(), evm.Config{
+	cfg := evm.Config{
 		Name: "ethereum", ChainID: node.ChainID, RPCURLs: []string{node.HTTPURL}, Token: node.Ethereum.USDC, Multicall3: node.Multicall3,
 		Treasury: keys.Treasury, Lanes: keys.Lanes, PollIntervalMS: 100,
-	}, keys)
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := evm.Open(t.Context(), cfg, keys)
 	return w.on(c, err)
 }
 
 func onSolana(t *testing.T, net sandbox.Solana) *world {
 	t.Helper()
-	w, keys := newWorld(t), net.NewWallets(t, 1)
+	w := newWorld(t)
 	w.payee = sandbox.NewSolanaAddress(t)
 	w.usdc = func(address string) uint64 { return net.USDC(t, address) }
+	return w.openSolana(net)
+}
+
+func (w *world) openSolana(net sandbox.Solana) *world {
+	w.Helper()
+	t, keys := w.T, net.NewWallets(w.T, 1)
 	c, err := solana.Open(t.Context(), solana.Config{
 		Name: "solana", GenesisHash: net.GenesisHash, RPCURLs: []string{net.HTTPURL}, Mint: net.USDCMint, Decimals: payment.USDC.Decimals,
 		Treasury: keys.Treasury, Lanes: keys.Lanes, PollIntervalMS: 50, ResendAfterMS: 30_000,

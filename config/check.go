@@ -55,6 +55,8 @@ func (p *parser) check(c *Config, fields []setting) {
 	rule("SETTLE_RATE_LIMIT", p.environ["SETTLE_RATE_LIMIT"], c.RateLimit >= 0 && c.RateLimit <= 1_000_000, "is out of range", "use a number from 0 (no limit) to 1000000")
 	rule("SETTLE_WORKER_STOP_TIMEOUT", p.environ["SETTLE_WORKER_STOP_TIMEOUT"],
 		c.WorkerStopTimeout >= time.Second && c.WorkerStopTimeout <= 10*time.Minute, "is out of range", "use 1s to 10m")
+	rule("SETTLE_UPKEEP_EVERY", p.environ["SETTLE_UPKEEP_EVERY"],
+		c.UpkeepEvery >= time.Second && c.UpkeepEvery <= 10*time.Minute, "is out of range", "use 1s to 10m")
 	if used["SETTLE_KEYS_FILE"] {
 		p.checkFile("SETTLE_KEYS_FILE", c.KeysFile)
 	}

@@ -22,7 +22,7 @@ CREATE TABLE lanes (
   reason        text NOT NULL DEFAULT '',      -- why it is paused or frozen, for people
   lease_owner   text NOT NULL DEFAULT '',      -- who may bump, cancel and fill
   lease_epoch   bigint NOT NULL DEFAULT 0,     -- grows with every change of owner; writes under an older one fail
-  lease_until   timestamptz NOT NULL DEFAULT '-infinity',
+  lease_until   timestamptz NOT NULL DEFAULT 'epoch',  -- long over
   updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (chain, address)
 ) WITH (fillfactor = 50);

@@ -78,14 +78,14 @@ func registerLane(ctx context.Context, tx *store.Tx, chain payment.Chain, l Lane
 	if err != nil || inserted == 1 {
 		return err
 	}
-	lane, err := tx.LockLane(ctx, db.LockLaneParams{Chain: string(chain), Address: l.Address})
+	next, err := tx.LockLane(ctx, db.LockLaneParams{Chain: string(chain), Address: l.Address})
 	if err != nil {
 		return err
 	}
-	if l.StartNonce <= uint64(lane.NextNonce) {
+	if l.StartNonce <= uint64(next) {
 		return tx.SetLaneLimit(ctx, db.SetLaneLimitParams{Chain: string(chain), Address: l.Address, MaxInFlight: int32(l.MaxInFlight)})
 	}
-	foreign := &ForeignTransactionError{Chain: chain, Lane: l.Address, Stored: uint64(lane.NextNonce), OnChain: l.StartNonce}
+	foreign := &ForeignTransactionError{Chain: chain, Lane: l.Address, Stored: uint64(next), OnChain: l.StartNonce}
 	if err := Freeze(ctx, tx, Lane{chain, l.Address}, foreign.Error()); err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/workflows"
@@ -18,6 +18,8 @@ import (
 const (
 	catchUp  = time.Minute      // rounds that were due longer ago are left out
 	roundEnd = 10 * time.Minute // of one that nobody works on
+
+	retryAfter = 5 * time.Second // when a schedule could not be made
 )
 
 // round is one schedule's job.
@@ -38,14 +40,22 @@ func rounds(taskQueue string, steps *activities.Steps) []round {
 }
 
 // schedule makes the schedules of the upkeep, or brings them up to date. A
-// paused one stays paused.
-func schedule(ctx context.Context, c client.Client, o Options, steps *activities.Steps) error {
+// paused one stays paused. It tries until it succeeds or ctx ends: payments can
+// be made meanwhile.
+func schedule(ctx context.Context, c client.Client, o Options, steps *activities.Steps) {
 	for _, r := range rounds(o.TaskQueue, steps) {
-		if err := r.schedule(ctx, c, o); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("schedule %s: %w", r.id, err)
+		for {
+			err := r.schedule(ctx, c, o)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			steps.Log.Warn("no schedule", zap.String("schedule", r.id), zap.Error(err))
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryAfter):
+			}
 		}
 	}
-	return nil
 }
 
 func (r round) schedule(ctx context.Context, c client.Client, o Options) error {

@@ -56,11 +56,9 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("worker on task queue %q: %w", o.TaskQueue, err)
 	}
-	defer w.Stop()
-	if err := schedule(ctx, c, o, steps); err != nil {
-		return err
-	}
+	schedule(ctx, c, o, steps)
 	<-ctx.Done()
+	w.Stop()
 	return nil
 }
 

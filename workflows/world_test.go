@@ -35,6 +35,7 @@ type world struct {
 	during  map[string]func() // runs inside the step, before it returns
 	retries []time.Time       // when RetryWebhook ran
 	refs    []activities.DeliveryRef
+	cursor  activities.Cursor // where Stranded was told to begin
 }
 
 // newWorld scripts a payment that settles on Ethereum with nothing to deliver.

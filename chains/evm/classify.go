@@ -15,19 +15,19 @@ type Class string
 // Classes, in the order in which the table is searched.
 const (
 	ClassAccepted        Class = "accepted"
-	ClassKnown           Class = "already_known"           // these bytes are in the pool
-	ClassNonceUsed       Class = "nonce_too_low"           // the nonce is consumed, perhaps by these bytes: look
-	ClassNonceAhead      Class = "nonce_ahead"             // waits for its predecessors
-	ClassReplacement     Class = chains.VerdictReplacement // another transaction of this nonce is pooled
-	ClassUnderpriced     Class = chains.VerdictUnderpriced // too cheap, or the pool is full
-	ClassDelegated       Class = "delegated_account"       // EIP-7702 limits: one in flight
-	ClassFunds           Class = chains.VerdictFunds       // the lane cannot pay the gas
-	ClassInvalid         Class = "invalid_transaction"     // for these bytes, definitely
-	ClassMisconfigured   Class = "misconfigured"           // key, network or type of transaction: definitely, and a person must look
-	ClassAcceptedUnmined Class = "accepted_unmined"        // eth_sendRawTransactionSync ran into its timeout
-	ClassNodeUnfit       Class = "node_unfit"              // transport, limits, syncing
-	ClassReverted        Class = "execution_reverted"      // a gateway simulated it
-	ClassHashMismatch    Class = "hash_mismatch"           // the node named another hash than the bytes have
+	ClassKnown           Class = "already_known"             // these bytes are in the pool
+	ClassNonceUsed       Class = "nonce_too_low"             // the nonce is consumed, perhaps by these bytes: look
+	ClassNonceAhead      Class = "nonce_ahead"               // waits for its predecessors
+	ClassReplacement     Class = chains.VerdictReplacement   // another transaction of this nonce is pooled
+	ClassUnderpriced     Class = chains.VerdictUnderpriced   // too cheap, or the pool is full
+	ClassDelegated       Class = "delegated_account"         // EIP-7702 limits: one in flight
+	ClassFunds           Class = chains.VerdictFunds         // the lane cannot pay the gas
+	ClassInvalid         Class = "invalid_transaction"       // for these bytes, definitely
+	ClassMisconfigured   Class = chains.VerdictMisconfigured // key, network or type of transaction: definitely, and a person must look
+	ClassAcceptedUnmined Class = "accepted_unmined"          // eth_sendRawTransactionSync ran into its timeout
+	ClassNodeUnfit       Class = "node_unfit"                // transport, limits, syncing
+	ClassReverted        Class = "execution_reverted"        // a gateway simulated it
+	ClassHashMismatch    Class = "hash_mismatch"             // the node named another hash than the bytes have
 	ClassUnclassified    Class = "unclassified"
 )
 

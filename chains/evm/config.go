@@ -37,6 +37,7 @@ type Config struct {
 
 	PollIntervalMS     int64 `json:"poll_interval_ms,omitempty"`      // default 4000
 	ResendAfterMS      int64 `json:"resend_after_ms,omitempty"`       // default 30000
+	BumpAfterMS        int64 `json:"bump_after_ms,omitempty"`         // a lane's oldest transaction is outbid after this long; default 60000
 	FinalityETAMS      int64 `json:"finality_eta_ms,omitempty"`       // default 900000
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms,omitempty"` // Sign refuses older fees; default 60000
 
@@ -143,7 +144,7 @@ func (c Config) check() (settings, error) {
 		field string
 		value int64
 	}{
-		{"poll_interval_ms", c.PollIntervalMS}, {"resend_after_ms", c.ResendAfterMS},
+		{"poll_interval_ms", c.PollIntervalMS}, {"resend_after_ms", c.ResendAfterMS}, {"bump_after_ms", c.BumpAfterMS},
 		{"finality_eta_ms", c.FinalityETAMS}, {"max_conditions_age_ms", c.MaxConditionsAgeMS},
 		{"rpc_rest_ms", c.RPCRestMS},
 	} {
@@ -182,6 +183,7 @@ func (c *Config) setDefaults() {
 	}
 	defaultTo(&c.PollIntervalMS, 4_000)
 	defaultTo(&c.ResendAfterMS, 30_000)
+	defaultTo(&c.BumpAfterMS, 60_000)
 	defaultTo(&c.FinalityETAMS, 900_000)
 	defaultTo(&c.MaxConditionsAgeMS, 60_000)
 	defaultTo(&c.RPCRestMS, 1_000)

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -189,9 +190,16 @@ func (c *Chain) cancelsNonce(a *attempt, l *look) bool {
 
 func (s *scan) reverted(l *look, a *attempt) chains.Sighting {
 	x := s.seen(chains.Reverted, a.receipt)
-	x.Reason = a.words()
+	x.Reason, x.Permanent = a.words(), l.refusedForGood(a.words())
 	x.Proof = encode(s.receiptProof("transaction_reverted", l, a.receipt))
 	return x
+}
+
+// refusedForGood reports whether the token's words mean that it will not let
+// this payee have money; the treasury may be the one that is listed, too.
+func (l *look) refusedForGood(words string) bool {
+	words = strings.ToLower(words)
+	return strings.Contains(words, "account is blacklisted") && l.listed || strings.Contains(words, "transfer to the zero address")
 }
 
 // words are the chain's of a failure.

@@ -118,7 +118,7 @@ func (c *Chain) Info() chains.Info {
 	return chains.Info{
 		Name: c.set.Name, CAIP2: fmt.Sprintf("eip155:%d", c.set.ChainID), Token: c.set.token.Hex(), Treasury: c.set.treasury.Hex(),
 		NativeAsset: c.set.NativeAsset, NativeDecimals: 18, LaneNonces: true,
-		PollInterval: ms(c.set.PollIntervalMS), ResendAfter: ms(c.set.ResendAfterMS), FinalityETA: ms(c.set.FinalityETAMS),
+		PollInterval: ms(c.set.PollIntervalMS), ResendAfter: ms(c.set.ResendAfterMS), BumpAfter: ms(c.set.BumpAfterMS), FinalityETA: ms(c.set.FinalityETAMS),
 		ExplorerTxURL: c.set.ExplorerTx, Lanes: texts(c.set.lanes), LaneInFlight: c.set.LaneInFlight,
 	}
 }
@@ -201,7 +201,7 @@ func (c *Chain) Refresh(ctx context.Context) error {
 		defer c.mu.Unlock()
 		c.last = &observation{market: m, from: min(uint64(h.final.Number), c.pool.Agreed()), Conditions: chains.Conditions{
 			Chain: c.set.Name, ObservedAt: start, Head: uint64(h.latest.Number), Finalized: uint64(h.final.Number), HeadTime: h.latest.time(),
-			FeePerPayment: amount(m.expected(f, c.set.GasExpected)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
+			FeePerPayment: amount(m.expected(f, c.set.GasExpected)), PricePerGas: amount(new(big.Int).Add(m.base, m.tip)), TreasuryBalance: amount(balance), LatencyMillis: time.Since(start).Milliseconds(),
 			Nodes:  c.pool.Stats(),
 			Detail: map[string]any{"base_fee_wei": m.base.String(), "tip_wei": f.tip.String(), "fee_cap_wei": f.cap.String(), "fee_capped": f.capped, "node": n.Name()},
 		}}

@@ -9,6 +9,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm/fiattoken"
@@ -42,6 +43,7 @@ type look struct {
 	used, canceled *logEntry // of the authorization nonce, as read
 	payer          *receipt  // of the transaction in used
 	state          *bool     // authorizationState at the final block; nil if not asked or not answered
+	listed         bool      // the payee is on the token's blacklist at the final block
 }
 
 // attempt is one transaction signed for a slot: a payment, or what ends it.
@@ -169,6 +171,7 @@ func (s *scan) readBlocks(ctx context.Context) error {
 	var tolerate []int
 	states := map[*look]*hexutil.Bytes{}
 	replays := map[*attempt]int{}
+	listed := map[*look]*hexutil.Bytes{}
 	for _, l := range s.looks {
 		for _, a := range l.txs {
 			r := a.receipt
@@ -176,9 +179,13 @@ func (s *scan) readBlocks(ctx context.Context) error {
 				continue
 			}
 			s.addBlock(&b, r.BlockNumber)
-			if call, ok := a.replay(); ok && r.Status == 0 && r.BlockNumber <= final && r.BlockNumber > 0 {
-				replays[a] = b.add(new(hexutil.Bytes), "eth_call", call, r.BlockNumber-1)
+			if replayed, ok := a.replay(); ok && r.Status == 0 && r.BlockNumber <= final && r.BlockNumber > 0 {
+				replays[a] = b.add(new(hexutil.Bytes), "eth_call", replayed, r.BlockNumber-1)
 				tolerate = append(tolerate, replays[a])
+				if listed[l] == nil {
+					listed[l] = new(hexutil.Bytes)
+					tolerate = append(tolerate, b.add(listed[l], "eth_call", call(s.chain.set.token, isBlacklisted(l.to)), final))
+				}
 			}
 		}
 		if l.used == nil && l.canceled == nil && l.expired(s.heads.final) {
@@ -194,6 +201,9 @@ func (s *scan) readBlocks(ctx context.Context) error {
 			l.state = &used
 		}
 	}
+	for l, raw := range listed {
+		l.listed = new(big.Int).SetBytes(*raw).Cmp(big.NewInt(1)) == 0
+	}
 	for a, at := range replays {
 		a.reason = "reverted in its block, would not have one block earlier"
 		if err := b[at].err; err != nil {
@@ -201,6 +211,12 @@ func (s *scan) readBlocks(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isBlacklisted is the call that tells whether the token refuses an account;
+// tokens without a blacklist do not answer it.
+func isBlacklisted(account common.Address) []byte {
+	return append(crypto.Keccak256([]byte("isBlacklisted(address)"))[:4], common.LeftPadBytes(account[:], 32)...)
 }
 
 func (s *scan) addBlock(b *batch, number hexutil.Uint64) {

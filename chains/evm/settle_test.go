@@ -246,7 +246,7 @@ func TestRevertedAuthorizationStaysOpen(t *testing.T) {
 	b.want(w, chains.Unseen) // reverted, but not finally
 	b.node.Mine(t, 2)
 	got := b.want(w, chains.Reverted)
-	if got.SlotDead || !strings.Contains(got.Reason, "Blacklistable: account is blacklisted") || got.Fee.IsZero() || len(got.Proof) == 0 {
+	if got.SlotDead || !got.Permanent || !strings.Contains(got.Reason, "Blacklistable: account is blacklisted") || got.Fee.IsZero() || len(got.Proof) == 0 {
 		t.Errorf("sighting %+v", got)
 	}
 

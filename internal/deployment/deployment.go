@@ -103,7 +103,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 	}
 	d.APIURL = "http://" + apiAddress
 	d.env = []string{
-		"SETTLE_ENV=test", "SETTLE_LOG_LEVEL=info", "SETTLE_RATE_LIMIT=0", "GOGC=400",
+		"SETTLE_ENV=test", "SETTLE_UPKEEP_EVERY=5s", "SETTLE_LOG_LEVEL=info", "SETTLE_RATE_LIMIT=0", "GOGC=400",
 		"SETTLE_DATABASE_URL=" + databaseURL,
 		"SETTLE_TEMPORAL_ADDRESS=" + s.Descriptor.Temporal.Address, "SETTLE_TEMPORAL_NAMESPACE=" + s.Descriptor.Temporal.Namespace,
 		"SETTLE_TASK_QUEUE=" + d.TaskQueue, "SETTLE_API_ADDRESS=" + apiAddress, "SETTLE_PUBLIC_URL=" + d.APIURL,
@@ -122,6 +122,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 	d.AwaitFinality(t)
 	d.Run(t, "books", "open")
 
+	t.Cleanup(d.unschedule) // after the workers have stopped
 	d.API = d.process("api")
 	for i := range o.Workers {
 		d.Workers = append(d.Workers, d.process("worker", fmt.Sprint(i+1)))
@@ -147,6 +148,15 @@ func (o Options) withDefaults(t sandbox.T) Options {
 		o.Dir = t.TempDir()
 	}
 	return o
+}
+
+// unschedule removes the schedules of the upkeep, which would go on without end.
+func (d *Deployment) unschedule() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace) // t's is over
+	defer cancel()
+	for _, id := range []string{"restart-" + d.TaskQueue, "upkeep-" + d.TaskQueue + "-ethereum", "upkeep-" + d.TaskQueue + "-solana"} {
+		_ = d.Temporal.ScheduleClient().GetHandle(ctx, id).Delete(ctx) // a worker that never ran made none
+	}
 }
 
 // EnvFile is a shell file with the settings, for commands typed beside the deployment.

@@ -13,6 +13,7 @@ import (
 	enums "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
@@ -68,6 +69,9 @@ func wellHistories(t *testing.T) {
 	delivery := child(t, d, refused)
 	keep(t, d, delivery, "webhook-retry")
 
+	round(t, d, "upkeep", workflows.UpkeepWorkflow, workflows.UpkeepInput{Chain: "ethereum"})
+	round(t, d, "restart", workflows.RestartWorkflow)
+
 	ethereum := order(t, d, "ethereum", "ethereum", "1.25", nil)
 	solana := order(t, d, "solana", "solana", "2.5", nil)
 	approved := order(t, d, "approved", "solana", "501", nil)
@@ -111,6 +115,16 @@ func wellHistories(t *testing.T) {
 		}
 		keep(t, d, c.id, c.name)
 	}
+}
+
+// round runs one round of the upkeep and keeps its history.
+func round(t *testing.T, d *deployment.Deployment, name, workflow string, args ...any) {
+	t.Helper()
+	id := name + "-history-" + d.TaskQueue
+	if _, err := d.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: d.TaskQueue}, workflow, args...); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, d, id, name)
 }
 
 // order creates an intent with more fields than deployment.Order has.

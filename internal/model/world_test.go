@@ -233,7 +233,7 @@ func (w *world) crash() {
 }
 
 func (w *world) endLeases() {
-	_, err := w.db.sql.Exec(w.ctx, "UPDATE lanes SET lease_until = '-infinity' WHERE chain = $1", string(w.eth.name))
+	_, err := w.db.sql.Exec(w.ctx, "UPDATE lanes SET lease_until = 'epoch' WHERE chain = $1", string(w.eth.name))
 	w.must(err)
 }
 

@@ -46,19 +46,6 @@ type AuditLog struct {
 	At        time.Time
 }
 
-type Lane struct {
-	Chain       string
-	Address     string
-	NextNonce   int64
-	MaxInFlight int32
-	State       string
-	Reason      string
-	LeaseOwner  string
-	LeaseEpoch  int64
-	LeaseUntil  time.Time
-	UpdatedAt   time.Time
-}
-
 type Merchant struct {
 	ID          string
 	Name        string

@@ -126,7 +126,7 @@ func (q *Queries) LeaseLane(ctx context.Context, arg LeaseLaneParams) (LeaseLane
 }
 
 const lockLane = `-- name: LockLane :one
-SELECT chain, address, next_nonce, max_in_flight, state, reason, lease_owner, lease_epoch, lease_until, updated_at FROM lanes WHERE chain = $1 AND address = $2 FOR NO KEY UPDATE
+SELECT next_nonce FROM lanes WHERE chain = $1 AND address = $2 FOR NO KEY UPDATE
 `
 
 type LockLaneParams struct {
@@ -134,22 +134,11 @@ type LockLaneParams struct {
 	Address string
 }
 
-func (q *Queries) LockLane(ctx context.Context, arg LockLaneParams) (Lane, error) {
+func (q *Queries) LockLane(ctx context.Context, arg LockLaneParams) (int64, error) {
 	row := q.db.QueryRow(ctx, lockLane, arg.Chain, arg.Address)
-	var i Lane
-	err := row.Scan(
-		&i.Chain,
-		&i.Address,
-		&i.NextNonce,
-		&i.MaxInFlight,
-		&i.State,
-		&i.Reason,
-		&i.LeaseOwner,
-		&i.LeaseEpoch,
-		&i.LeaseUntil,
-		&i.UpdatedAt,
-	)
-	return i, err
+	var next_nonce int64
+	err := row.Scan(&next_nonce)
+	return next_nonce, err
 }
 
 const markNoncesFinal = `-- name: MarkNoncesFinal :exec

@@ -6,7 +6,7 @@ INSERT INTO lanes (chain, address, next_nonce, max_in_flight) VALUES (@chain, @a
 ON CONFLICT (chain, address) DO NOTHING;
 
 -- name: LockLane :one
-SELECT * FROM lanes WHERE chain = @chain AND address = @address FOR NO KEY UPDATE;
+SELECT next_nonce FROM lanes WHERE chain = @chain AND address = @address FOR NO KEY UPDATE;
 
 -- name: SetLaneLimit :exec
 UPDATE lanes SET max_in_flight = @max_in_flight, updated_at = clock_timestamp()
