@@ -37,6 +37,7 @@ func (f fence) after(ctx context.Context, tx *store.Tx, i payment.Intent) (*paym
 		return end(ctx, tx, i, payment.Rejected, "rejected_by_reviewer", "A reviewer rejected the payment, and the chain has proven that it cannot land.")
 	case fenceFail:
 		return end(ctx, tx, i, payment.Failed, "payee_refused", fmt.Sprintf("%s refuses payments to %s.", i.Chain, i.Address))
+	case unfenced, fenceReroute:
 	}
 	i.Status, i.Substatus, i.ReviewReason, i.ReviewDetail = payment.Routed, payment.NoSubstatus, "", ""
 	return &i, nil

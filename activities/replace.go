@@ -191,12 +191,12 @@ func (t *tending) due(ctx context.Context, tx *store.Tx, n nonce, lane string, l
 	case !late || s.expired():
 		return order{}, false, nil
 	}
-	max, err := t.desk.maxFee(intent)
+	most, err := t.desk.maxFee(intent)
 	if err != nil {
 		return order{}, false, err
 	}
 	o := chains.Order{IntentID: intent.ID, Seq: int(p.Seq), To: s.txs[0].Address, Amount: intent.Amount, Lane: at, Reuse: &s.terms,
-		Replaces: n.stored(), MaxFee: max, ValidFor: t.steps.AuthorizationValidity, Now: time.Now()}
+		Replaces: n.stored(), MaxFee: most, ValidFor: t.steps.AuthorizationValidity, Now: time.Now()}
 	bump := fill
 	bump.purpose = paying
 	bump.sign = func() (chains.SignedTx, error) {

@@ -61,11 +61,13 @@ func decided(ctx context.Context, tx *store.Tx, i payment.Intent, r payment.Revi
 			return end(ctx, tx, i, payment.Canceled, "canceled_by_reviewer", r.Reason)
 		}
 		return fenced(ctx, tx, i, live, fenceCancel)
+	case payment.Reject:
+		if !inFlight {
+			return end(ctx, tx, i, payment.Rejected, "rejected_by_reviewer", r.Reason)
+		}
+		return fenced(ctx, tx, i, live, fenceReject)
 	}
-	if !inFlight {
-		return end(ctx, tx, i, payment.Rejected, "rejected_by_reviewer", r.Reason)
-	}
-	return fenced(ctx, tx, i, live, fenceReject)
+	return nil, r.Validate() // which passed before
 }
 
 // reroute makes the live slot die so that the payment can go another way.

@@ -40,8 +40,8 @@ type Waiting struct {
 // Stranded lists open payments, in review or not, that nobody has changed for
 // StrandedAfter, and webhook deliveries of ended ones that are overdue by as
 // much. Most have a workflow, which merely waits; who starts it again finds
-// that out. Payments with a live slot are looked after anyway, and are listed
-// after StalledAfter only. It goes through all of them round by round, so that
+// that out. Payments that are sent are looked after anyway, and are listed after
+// StalledAfter only. It goes through all of them round by round, so that
 // many that wait cannot hide one that is stranded.
 func (s *Steps) Stranded(ctx context.Context, after Cursor) (Waiting, error) {
 	rows, err := s.Store.IdleIntents(ctx, store.Cursor(after), s.strandedAfter(), s.stalledAfter(), strandedPage)

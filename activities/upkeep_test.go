@@ -440,3 +440,65 @@ func TestLeaseTakenOverFencesTheOldOwner(t *testing.T) {
 		t.Errorf("the old owner writes: %v", err)
 	}
 }
+
+// What a payment may cost at most is what its merchant allows, at the
+// configured price of the native coin.
+func TestMaxFeeBoundsTheTransaction(t *testing.T) {
+	t.Parallel()
+	l := onLane(t, nil)
+	allowed := payment.Units(900_000) // 0.9 USDC are 0.0003 ether at 3000
+	id := l.accept(func(i *payment.Intent) { i.MaxFee = &allowed })
+	l.reserve(id)
+	if got, most := l.onlySlot(id).Transactions[0].MaxFee, payment.Units(300_000_000_000_000); got.Cmp(most) > 0 || got.IsZero() {
+		t.Errorf("the transaction may cost %s wei, want at most %s", got, most)
+	}
+	l.do(l.steps.Broadcast, id)
+	l.upkeep("the payment is settled", l.status(id, payment.Settled))
+}
+
+// With plain transfers the lane's nonce is the slot: the fence takes its place.
+func TestFenceTakesThePlaceOfATransfer(t *testing.T) {
+	t.Parallel()
+	l := onTransfers(t)
+	first := l.parked(nil)
+	second := l.accept(func(i *payment.Intent) { i.Destinations[0].Address = sandbox.NewEthereumAddress(t) })
+	l.send(second)
+	l.review(first, payment.CancelAction)
+	if got := l.tend(); got.Replaced == 0 {
+		t.Errorf("tended %+v, want the payment to be replaced", got)
+	}
+	l.node.Resume(t)
+	l.upkeep("the payment is canceled", l.status(first, payment.Canceled))
+	l.upkeep("what waited behind is settled", l.status(second, payment.Settled))
+	if got := l.usdc(l.payee); got != 0 {
+		t.Errorf("the payee has %d", got)
+	}
+	l.everyNonceIsFinal()
+}
+
+func TestBumpGetsAStuckTransferIn(t *testing.T) {
+	t.Parallel()
+	l := onTransfers(t)
+	l.node.SetGasTip(t, 2_000_000_000)
+	id := l.accept(nil)
+	l.send(id)
+	l.upkeep("it is outbid", func() bool { return l.intent(id).Substatus == payment.FeeBumped })
+	l.upkeep("the payment is settled", l.status(id, payment.Settled))
+	l.paidOnce(id)
+	l.everyNonceIsFinal()
+}
+
+// onTransfers is onLane for a token without authorizations: the lane holds the
+// money.
+func onTransfers(t *testing.T) *lane {
+	t.Helper()
+	w := newWorld(t)
+	w.steps.SweepAfter = time.Millisecond
+	node := sandbox.StartEthereum(t, 100*time.Millisecond)
+	keys := node.NewWallets(t, 0)
+	keys.Lanes = []string{keys.Treasury}
+	ether, _ := new(big.Int).SetString("1000000000000000000", 10)
+	node.Fund(t, keys.Treasury, ether, 0)
+	w.openEthereum(node, keys, func(c *evm.Config) { c.Method, c.ResendAfterMS, c.BumpAfterMS = evm.MethodTransfer, 1, 1 })
+	return &lane{world: w, node: node, keys: keys}
+}

@@ -106,8 +106,8 @@ func (s *Store) IntentEvents(ctx context.Context, merchantID string, mode paymen
 }
 
 // IdleIntents returns at most limit open intents behind a place in the order
-// of their creation, of whoever: those that nobody has changed for idle, and if
-// they have a live slot, for sentIdle.
+// of their creation, of whoever, that nobody has changed for idle, or if they
+// are sent, for sentIdle.
 func (s *Store) IdleIntents(ctx context.Context, after Cursor, idle, sentIdle time.Duration, limit int) ([]payment.Intent, error) {
 	rows, err := s.queries.IdleIntents(ctx, db.IdleIntentsParams{AfterCreatedAt: after.CreatedAt, AfterID: after.ID,
 		IdleSeconds: idle.Seconds(), SentIdleSeconds: sentIdle.Seconds(), MaxRows: int32(limit)})

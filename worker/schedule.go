@@ -19,6 +19,8 @@ const (
 	catchUp  = time.Minute      // rounds that were due longer ago are left out
 	roundEnd = 10 * time.Minute // of one that nobody works on
 
+	restartEvery = 4 // rounds of upkeep: what is stranded waits for minutes anyway
+
 	retryAfter = 5 * time.Second // when a schedule could not be made
 )
 
@@ -26,14 +28,15 @@ const (
 type round struct {
 	id, workflow, note string
 	args               []any
+	every              time.Duration
 }
 
 // rounds are the schedules of a task queue. Their ids name it, so that several
 // deployments can share a namespace.
-func rounds(taskQueue string, steps *activities.Steps) []round {
-	out := []round{{id: "restart-" + taskQueue, workflow: workflows.RestartWorkflow, note: "Starts workflows that are gone"}}
+func rounds(o Options, steps *activities.Steps) []round {
+	out := []round{{id: "restart-" + o.TaskQueue, workflow: workflows.RestartWorkflow, note: "Starts workflows that are gone", every: restartEvery * o.UpkeepEvery}}
 	for chain := range steps.Desks {
-		out = append(out, round{id: "upkeep-" + taskQueue + "-" + string(chain), workflow: workflows.UpkeepWorkflow,
+		out = append(out, round{id: "upkeep-" + o.TaskQueue + "-" + string(chain), workflow: workflows.UpkeepWorkflow, every: o.UpkeepEvery,
 			note: "Looks after the live slots and lane nonces of " + string(chain), args: []any{workflows.UpkeepInput{Chain: chain}}})
 	}
 	return out
@@ -43,7 +46,7 @@ func rounds(taskQueue string, steps *activities.Steps) []round {
 // paused one stays paused. It tries until it succeeds or ctx ends: payments can
 // be made meanwhile.
 func schedule(ctx context.Context, c client.Client, o Options, steps *activities.Steps) {
-	for _, r := range rounds(o.TaskQueue, steps) {
+	for _, r := range rounds(o, steps) {
 		for {
 			err := r.schedule(ctx, c, o)
 			if err == nil || ctx.Err() != nil {
@@ -59,7 +62,7 @@ func schedule(ctx context.Context, c client.Client, o Options, steps *activities
 }
 
 func (r round) schedule(ctx context.Context, c client.Client, o Options) error {
-	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: o.UpkeepEvery}}}
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: r.every}}}
 	action := &client.ScheduleWorkflowAction{ID: r.id, Workflow: r.workflow, Args: r.args, TaskQueue: o.TaskQueue, WorkflowRunTimeout: roundEnd}
 	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{ID: r.id, Spec: spec, Action: action, Note: r.note,
 		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp})

@@ -78,7 +78,8 @@ func wellHistories(t *testing.T) {
 	rejected := order(t, d, "rejected", "ethereum", "502", nil)
 	canceled := order(t, d, "canceled", "ethereum", "503", nil)
 	noRoute := order(t, d, "no-route", "ethereum", "3", map[string]any{"max_fee": "0.000001"})
-	held := []string{approved, rejected, canceled, noRoute}
+	looked := order(t, d, "looked", "ethereum", "504", nil)
+	held := []string{approved, rejected, canceled, noRoute, looked}
 	for n, r := range d.Await(t, within, held, payment.ManualReview) {
 		want := payment.ReviewPolicy
 		if held[n] == noRoute {
@@ -89,6 +90,10 @@ func wellHistories(t *testing.T) {
 		}
 	}
 
+	if err := d.Temporal.SignalWorkflow(t.Context(), looked, "", workflows.LookSignal, nil); err != nil {
+		t.Fatal(err)
+	}
+	decide(t, d, looked, payment.Approve)
 	decide(t, d, approved, payment.Approve)
 	decide(t, d, rejected, payment.Reject)
 	if a, err := d.Call(t.Context(), http.MethodPost, "/v1/payment_intents/"+canceled+"/cancel", "cancel", map[string]any{}); err != nil || a.Status != http.StatusOK {
@@ -106,6 +111,7 @@ func wellHistories(t *testing.T) {
 		{ethereum, "settled-ethereum", payment.Settled},
 		{solana, "settled-solana", payment.Settled},
 		{approved, "approved-after-review", payment.Settled},
+		{looked, "looked-in-review", payment.Settled},
 		{rejected, "rejected-in-review", payment.Rejected},
 		{canceled, "canceled-in-review", payment.Canceled},
 		{noRoute, "no-route-retried-and-canceled", payment.Canceled},

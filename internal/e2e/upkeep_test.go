@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -25,7 +27,17 @@ func TestTerminatedWorkflowsAreStartedAgain(t *testing.T) {
 	}
 	eventually(t, func() bool { return running(t, d, held) }, "the workflow of %s is not started again", held)
 	decide(t, d, held, payment.Approve)
-	proven(t, d, []string{sent, held})
+	ids := []string{sent, held}
+	for _, r := range d.Await(t, within, ids) {
+		if r.Status != payment.Settled {
+			t.Errorf("%s is %s", r.ID, r.Status)
+		}
+	}
+	// The first workflow stays terminated, since nothing was left for it to do.
+	eventually(t, func() bool {
+		return !slices.ContainsFunc(d.Contradictions(t, ids), func(c string) bool { return !strings.HasPrefix(c, sent+": workflow: ") })
+	}, "not everybody tells the same of %v", ids)
+	d.BooksClose(t)
 }
 
 // running reports whether the newest workflow of an intent runs.

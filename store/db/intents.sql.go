@@ -114,7 +114,7 @@ SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.dest
    AND (p.created_at, p.id) > ($1::timestamptz, $2::text)
    AND p.updated_at < clock_timestamp() - make_interval(secs => $3::float8)
    AND (p.updated_at < clock_timestamp() - make_interval(secs => $4::float8)
-        OR NOT EXISTS (SELECT 1 FROM slots s WHERE s.intent_id = p.id AND s.state = 'live'))
+        OR p.status NOT IN ('submitted', 'confirming'))
  ORDER BY p.created_at, p.id
  LIMIT $5
 `
@@ -128,8 +128,8 @@ type IdleIntentsParams struct {
 }
 
 // Open intents that nobody has changed for a while, oldest first, behind a
-// cursor: those without a live slot since idle_ms, those whose slot is looked
-// after anyway since sent_idle_ms.
+// cursor: for idle_seconds, or if they are sent, and so looked after anyway, for
+// sent_idle_seconds.
 func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]PaymentIntent, error) {
 	rows, err := q.db.Query(ctx, idleIntents,
 		arg.AfterCreatedAt,

@@ -135,14 +135,14 @@ SELECT e.transfer_id, e.seq, a.kind, a.owner, e.asset, e.amount::text AS amount
  ORDER BY t.recorded_at, t.reference, e.seq;
 
 -- Open intents that nobody has changed for a while, oldest first, behind a
--- cursor: those without a live slot since idle_ms, those whose slot is looked
--- after anyway since sent_idle_ms.
+-- cursor: for idle_seconds, or if they are sent, and so looked after anyway, for
+-- sent_idle_seconds.
 -- name: IdleIntents :many
 SELECT p.* FROM payment_intents p
  WHERE p.closed_at IS NULL
    AND (p.created_at, p.id) > (@after_created_at::timestamptz, @after_id::text)
    AND p.updated_at < clock_timestamp() - make_interval(secs => @idle_seconds::float8)
    AND (p.updated_at < clock_timestamp() - make_interval(secs => @sent_idle_seconds::float8)
-        OR NOT EXISTS (SELECT 1 FROM slots s WHERE s.intent_id = p.id AND s.state = 'live'))
+        OR p.status NOT IN ('submitted', 'confirming'))
  ORDER BY p.created_at, p.id
  LIMIT @max_rows;
