@@ -21,7 +21,9 @@ func (w *world) finish() {
 	w.eth.chain.SetBaseFee(oneGwei)
 	w.eth.refill()
 	w.crash()
-	w.waitFor("a worker starts", w.start)
+	if !soon(w.start) {
+		w.Fatal("no worker starts in a healed world")
+	}
 	for round := range maxRounds {
 		if w.ended() {
 			w.tidy()
@@ -44,6 +46,7 @@ func (w *world) round(n int) {
 		for range rounds + 1 {
 			d.step(once)
 		}
+		d.retell()
 	}
 	for _, nw := range w.networks {
 		nw.mine(1)
@@ -65,6 +68,14 @@ func (w *world) round(n int) {
 		}
 	}
 	w.check()
+}
+
+// retell has every sighting that was ever told of the payment told again.
+func (d *driver) retell() {
+	for _, seen := range d.sightings {
+		_, err := d.settleOld(d.w.worker.steps, seen)
+		d.w.tolerate(err)
+	}
 }
 
 // concede is a person who tries once more, and then has enough of it.

@@ -4,11 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"math/big"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 )
@@ -22,8 +20,8 @@ var (
 // batch is how many runs begin with one seed, and actions how long they are on
 // average.
 const (
-	batch     = 200
-	actions60 = "60"
+	batch         = 200
+	actionsPerRun = 50
 )
 
 var oneGwei = big.NewInt(1_000_000_000)
@@ -31,8 +29,8 @@ var oneGwei = big.NewInt(1_000_000_000)
 // TestPaymentsAreMadeExactlyOnce is the property. What a failure prints after
 // -rapid.seed repeats it.
 func TestPaymentsAreMadeExactlyOnce(t *testing.T) {
-	if seed := flag.Lookup("rapid.seed").Value.String(); seed != "0" {
-		prove(t, seed, 1, bug{})
+	if again, err := strconv.ParseUint(flag.Lookup("rapid.seed").Value.String(), 10, 64); err == nil && again != 0 {
+		prove(t, again, 1)
 		return
 	}
 	share := min(batch, (*runs+1)/2)
@@ -40,29 +38,37 @@ func TestPaymentsAreMadeExactlyOnce(t *testing.T) {
 		seed := *first + uint64(i)*1_000_003
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			prove(t, fmt.Sprint(seed), min(share, *runs-i*share), bug{})
+			prove(t, seed, min(share, *runs-i*share))
 		})
 	}
+}
+
+// prove runs the property from a seed.
+func prove(t *testing.T, seed uint64, runs int) {
+	db := &database{t: t}
+	defer db.close()
+	check(t, seed, runs, func(t *rapid.T) { run(t, db, bug{}) })
 }
 
 // starting keeps rapid's flags from changing before a check has read them.
 var starting sync.Mutex
 
-// prove runs the property, from a seed, with a planted bug or none.
-func prove(t rapid.TB, seed string, runs int, b bug) {
-	db := &database{t: testingOf(t)}
-	defer db.close()
+// check is rapid.Check with a seed and a number of runs.
+func check(t rapid.TB, seed uint64, runs int, property func(*rapid.T)) {
 	starting.Lock()
-	started := sync.OnceFunc(starting.Unlock)
+	started := sync.OnceFunc(func() {
+		_ = flag.Set("rapid.seed", "0") // as it was
+		starting.Unlock()
+	})
 	defer started()
-	for name, value := range map[string]string{"seed": seed, "checks": strconv.Itoa(runs), "steps": actions60, "nofailfile": "true"} {
-		if err := flag.Set("rapid."+name, value); err != nil {
+	for name, value := range map[string]any{"seed": seed, "checks": runs, "steps": actionsPerRun, "nofailfile": true} {
+		if err := flag.Set("rapid."+name, fmt.Sprint(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		started()
-		run(t, db, b)
+		property(t)
 	})
 }
 
@@ -97,14 +103,5 @@ func (w *world) end() {
 	}
 	if w.worker != nil {
 		w.worker.kill()
-	}
-}
-
-// waitFor waits for what must come soon.
-func (w *world) waitFor(what string, ready func() bool) {
-	for within := time.Now().Add(5 * time.Second); !ready(); runtime.Gosched() {
-		if time.Now().After(within) {
-			w.Fatalf("waited in vain until %s", what)
-		}
 	}
 }

@@ -3,7 +3,6 @@ package model
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ import (
 )
 
 // runsPerDatabase bounds what the check of the books has to read.
-const runsPerDatabase = 50
+const runsPerDatabase = 100
 
 // validity of an authorization, by the chain's clock.
 const validity = 6 * time.Hour
@@ -253,23 +252,23 @@ func (w *world) look(nw *network) {
 // all the same has its reasons, and its driver starts it again.
 func (w *world) collect(ended int) {
 	within := time.Now().Add(50 * time.Millisecond)
-	for ended > 0 && time.Now().Before(within) {
+	soon(func() bool {
 		for _, d := range w.intents {
 			if d.collect() {
 				ended--
 			}
 		}
-		runtime.Gosched()
-	}
+		return ended <= 0 || time.Now().After(within)
+	})
 }
 
 // patient is a chain as the model configures it: what is unseen may be sent
 // again at once, and is outbid when the model says so. Planted bugs are in it.
 func (w *world) patient(c chains.Chain, nw *network) chains.Chain {
 	if c, ok := c.(chains.Laner); ok {
-		return laner{w.bug.laner(c), shared{w, nw}}
+		return laner{c, shared{w, nw}}
 	}
-	return plain{w.bug.plain(c), shared{w, nw}}
+	return plain{c, shared{w, nw}}
 }
 
 type shared struct {
@@ -298,6 +297,26 @@ func (c plain) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
 	return c.everywhere(ctx, tx, c.Chain.Send)
 }
 
+func (c laner) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
+	return c.seen(ctx, watched, c.Laner.Scan)
+}
+
+func (c plain) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
+	return c.seen(ctx, watched, c.Chain.Scan)
+}
+
+func (c laner) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
+	return c.Laner.Sign(ctx, c.w.bug.signing(o))
+}
+
+func (s shared) seen(ctx context.Context, watched []chains.Watched, scan func(context.Context, []chains.Watched) ([]chains.Sighting, error)) ([]chains.Sighting, error) {
+	seen, err := scan(ctx, watched)
+	if err == nil {
+		s.w.bug.scanned(watched, seen)
+	}
+	return seen, err
+}
+
 func (s shared) tuned(info chains.Info) chains.Info {
 	info.ResendAfter, info.BumpAfter = 0, time.Hour
 	if s.w.late {
@@ -316,10 +335,12 @@ func (s shared) everywhere(ctx context.Context, tx chains.StoredTx, send func(co
 	}
 	v := send(ctx, tx)
 	within := time.Now().Add(2 * time.Millisecond)
-	for i, n := range s.nw.nodes {
-		for n.handled.Load() == before[i] && time.Now().Before(within) {
-			runtime.Gosched()
+	soon(func() bool {
+		missing := false
+		for i, n := range s.nw.nodes {
+			missing = missing || n.handled.Load() == before[i]
 		}
-	}
+		return !missing || time.Now().After(within)
+	})
 	return v
 }
