@@ -338,7 +338,7 @@ func (w *world) accept() {
 		ID: d.id, MerchantID: w.merchant.ID, Mode: payment.Live, Asset: payment.USDC, Amount: payment.Units(d.amount),
 		Priority: rapid.SampledFrom([]payment.Priority{payment.Cheap, payment.Fast, payment.Reliable}).Draw(t, "priority"), RequestID: store.NewID("req"),
 	}
-	for _, nw := range rapid.SampledFrom([][]*network{w.networks, w.networks, w.networks[:1], w.networks[1:]}).Draw(t, "destinations") {
+	for _, nw := range rapid.SampledFrom([][]*network{w.networks, w.networks[:1], w.networks[:1], w.networks[1:]}).Draw(t, "destinations") {
 		payee := nw.payee(len(w.intents))
 		order.Destinations = append(order.Destinations, payment.Destination{Chain: nw.name, Address: payee})
 		d.payees = append(d.payees, payee)
