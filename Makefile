@@ -50,6 +50,10 @@ certify: deps $(BUILD)/sandbox ## Kill and lie while paying, and prove that each
 	@dir=$$(mktemp -d); chmod 711 $$dir; trap 'rm -rf $$dir' EXIT; \
 	$(BUILD)/sandbox exec --dir $$dir --eth-block-time 250ms --sol-slot 100ms -- $(BUILD)/certify $(CERTIFY)
 
+.PHONY: property
+property: $(BUILD)/sandbox ## Pay over simulated chains in 20,000 drawn orders of events; PROPERTY="-runs N -seed S"
+	$(BUILD)/sandbox exec -- go test ./internal/model -count=1 -timeout 12h -v -run TestPaymentsAreMadeExactlyOnce -args -runs 20000 -seed $$(date +%s) $(PROPERTY)
+
 .PHONY: sandbox
 sandbox: deps $(BUILD)/sandbox ## Run the sandbox alone, until Ctrl-C; state is kept in .sandbox
 	$(BUILD)/sandbox up --dir .sandbox

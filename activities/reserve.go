@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/settlehq/settle/chains"
@@ -44,8 +43,8 @@ func (s *Steps) ReserveNonce(ctx context.Context, in Ref) (State, error) {
 // reserve signs and stores one transaction, for a new slot or for a live one.
 func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, live *slot) error {
 	attempt, err := tx.OpenAttempt(ctx, i.ID)
-	if err != nil {
-		return fmt.Errorf("no open attempt: %w", err)
+	if open, err := found(err); !open || err != nil {
+		return err // the last slot has died since the route was looked at: the next round chooses another
 	}
 	desk, err := s.desk(payment.Chain(attempt.Chain))
 	if err != nil {

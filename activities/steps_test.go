@@ -15,6 +15,7 @@ import (
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
 )
 
 // Temporal runs a step at least once, and sometimes twice at the same time. On
@@ -108,6 +109,37 @@ func TestDeadlineDoesNotStopWhatWasSigned(t *testing.T) {
 		w.settle(id, w.await(id, chains.Paid))
 		w.paidOnce(id)
 	})
+}
+
+// The upkeep may find a slot dead while the payment's workflow is between
+// choosing the route and signing: the workflow must go round, not stop there.
+func TestReserveGoesOnWithoutARoute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.accept(nil)
+	storetest.Advance(t, w.store, id, payment.Routed)
+	storetest.Tx(t, w.store, func(ctx context.Context, tx *store.Tx) error {
+		slot, err := storetest.OpenSlot(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.InsertOutcome(ctx, db.InsertOutcomeParams{SlotID: slot, IntentID: id, Result: "dead", Chain: string(storetest.Chain),
+			Proof: json.RawMessage(`{"kind": "dead"}`), EffectiveAt: time.Now()}); err != nil {
+			return err
+		}
+		return tx.CloseSlot(ctx, db.CloseSlotParams{ID: slot, State: "dead"})
+	})
+	for _, step := range []func(context.Context, activities.Ref) (activities.State, error){w.steps.ReserveNonce, w.steps.Broadcast} {
+		if s := w.oftenDo(step, id); s.Status != payment.Routed {
+			t.Errorf("without a route: %+v", s)
+		}
+	}
+	if seen, err := w.steps.AwaitConfirmation(t.Context(), activities.Ref{IntentID: id}); err != nil || seen.SlotID != "" {
+		t.Errorf("waits for nothing: %+v, %v", seen, err)
+	}
+	if s := w.settle(id, activities.Sighting{}); s.Status != payment.Routed {
+		t.Errorf("after Settle: %+v", s)
+	}
 }
 
 func TestBlockedAddressIsRejected(t *testing.T) {

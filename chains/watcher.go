@@ -12,7 +12,7 @@ import (
 // Bounds of one watcher.
 const (
 	scanChunk   = 500              // payments per Scan call
-	tickTimeout = 30 * time.Second // for one look at everything
+	lookTimeout = 30 * time.Second // for one look at everything
 )
 
 // Progress is a change that the watcher saw and that is not final.
@@ -109,7 +109,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	ticker := time.NewTicker(w.chain.Info().PollInterval)
 	defer ticker.Stop()
 	for {
-		w.tick(ctx)
+		w.Look(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -118,8 +118,11 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-func (w *Watcher) tick(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tickTimeout)
+// Look is one round of Run: it refreshes the Conditions, and scans for all that
+// wait. When it returns, who waited for what is final has been told. One round
+// at a time.
+func (w *Watcher) Look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	if err := w.chain.Refresh(ctx); err != nil {
 		w.log.Warn("chain not observed", zap.Error(err))
