@@ -129,14 +129,20 @@ func (s *onSolana) expired(t *testing.T) {
 	}
 }
 
-// The token's issuer freezes the payee's account.
+// The token's issuer freezes the payee's account after the order was accepted: the
+// transaction fails for good, and so does the payment.
 func (s *onSolana) blacklisted(t *testing.T) {
-	payee := payeeOn(t, "solana")
+	payee, proxy := payeeOn(t, "solana"), s.SolanaProxies[0]
 	s.chain.Fund(t, payee, 0, 1)
-	s.chain.Freeze(t, payee, true)
+	proxy.Add(faultproxy.Fault{Kind: faultproxy.Swallowed, Method: faultproxy.SolanaSend})
 	id := s.order(t, "solana", payee)
-	s.refused(t, id, "frozen")
-	s.chain.Freeze(t, payee, false)
-	decide(t, s.Deployment, id, payment.Retry)
+	s.sent(t, id)
+	s.chain.Freeze(t, payee, true)
+	s.chain.AdvanceSlots(t, 2) // it is frozen now
+	proxy.Clear()
+	s.unpaid[id] = payment.Failed
 	s.overcome(t)
+	if r := s.Get(t, id); r.Failure == nil || r.Failure.Code != "payee_refused" {
+		t.Errorf("failure %+v", r.Failure)
+	}
 }
