@@ -105,7 +105,7 @@ type Laner interface {
 // LaneHead is how far a chain has come with a lane.
 type LaneHead struct {
 	Lane   string
-	Latest uint64         // the next nonce by the newest block; never pending
+	Latest uint64         // the next nonce by the newest block, of two nodes the lower one; never pending
 	Final  uint64         // the next nonce by the finalized block: all below are used for good
 	Native payment.Amount // at the newest block, native base units
 }

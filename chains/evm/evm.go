@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"sync"
 	"time"
@@ -225,17 +226,29 @@ func (c *Chain) addFunds(b *batch) []*hexutil.Bytes {
 }
 
 // LaneStart is the lane's account nonce in the newest block. Pending
-// transactions do not count: nodes disagree about them.
+// transactions do not count: nodes disagree about them. Where nodes differ it
+// is the lower one, as in LaneHeads; but one answer is enough to start with.
 func (c *Chain) LaneStart(ctx context.Context, lane string) (uint64, error) {
 	address, err := parseAddress(lane)
 	if err != nil {
 		return 0, fmt.Errorf("lane: %w", err)
 	}
-	var nonce hexutil.Uint64
-	err = c.read(ctx, func(ctx context.Context, n *rpcpool.Node) error {
-		return ask(ctx, n, &nonce, "eth_getTransactionCount", address, "latest")
+	votes := rpcpool.Ask(ctx, c.pool, c.pool.Quorum(), nil, func(ctx context.Context, n *rpcpool.Node) (nonce hexutil.Uint64, err error) {
+		return nonce, ask(ctx, n, &nonce, "eth_getTransactionCount", address, "latest")
 	})
-	return uint64(nonce), err
+	var failed []error
+	lowest := hexutil.Uint64(math.MaxUint64)
+	for _, v := range votes {
+		if v.Err != nil {
+			failed = append(failed, v.Err)
+			continue
+		}
+		lowest = min(lowest, v.Said)
+	}
+	if len(failed) == len(votes) {
+		return 0, fmt.Errorf("%w: nonce of lane %s: %w", chains.ErrUnknown, lane, errors.Join(failed...))
+	}
+	return uint64(lowest), nil
 }
 
 // call is the first argument of eth_call.

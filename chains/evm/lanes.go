@@ -12,8 +12,9 @@ import (
 	"github.com/settlehq/settle/chains/witness"
 )
 
-// LaneHeads reads nonces and native balances of the lanes. Of the final nonces
-// it takes the lower where two nodes differ: both confirm that one.
+// LaneHeads reads nonces and native balances of the lanes. Of nonces it takes
+// the lower where two nodes differ: both confirm that one, and one that lies
+// cannot make a lane look used by somebody else.
 func (c *Chain) LaneHeads(ctx context.Context, lanes []string) ([]chains.LaneHead, error) {
 	accounts := make([]common.Address, len(lanes))
 	for i, text := range lanes {
@@ -33,6 +34,7 @@ func (c *Chain) LaneHeads(ctx context.Context, lanes []string) ([]chains.LaneHea
 	for i, text := range lanes {
 		out[i].Lane = text
 		for _, v := range votes[1:] {
+			out[i].Latest = min(out[i].Latest, v.Said[i].Latest)
 			out[i].Final = min(out[i].Final, v.Said[i].Final)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/chaintest"
 	"github.com/settlehq/settle/chains/evm"
+	"github.com/settlehq/settle/internal/simchain"
 	"github.com/settlehq/settle/internal/simchain/ethereum"
 	"github.com/settlehq/settle/payment"
 )
@@ -113,4 +114,35 @@ func units(t *testing.T, n *big.Int) payment.Amount {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// TestOneNodeCannotMakeALaneLookForeign: a node that has seen more transactions
+// of a lane than there are convinces nobody, whichever of three it is. Whoever
+// believed it would freeze the lane.
+func TestOneNodeCannotMakeALaneLookForeign(t *testing.T) {
+	t.Parallel()
+	chain := ethereum.New(ethereum.Genesis{Time: time.Now(), Step: time.Second})
+	keys := ethereum.NewKeys(t.Name())
+	treasury, lane := keys.Add("treasury").Hex(), keys.Add("lane").Hex()
+	nodes := make([]*ethereum.Node, 3)
+	cfg := evm.Config{Name: "ethereum", ChainID: 1, Token: chain.Token().Hex(), Treasury: treasury, Lanes: []string{lane}}
+	for i := range nodes {
+		nodes[i] = chain.Node()
+		t.Cleanup(nodes[i].Close)
+		cfg.RPCURLs = append(cfg.RPCURLs, nodes[i].URL)
+	}
+	c, err := evm.Open(t.Context(), cfg, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, liar := range nodes {
+		liar.Strike(simchain.Always(simchain.Fault{Lie: liar.Counts(1)}))
+		if start, err := c.LaneStart(t.Context(), lane); err != nil || start != 0 {
+			t.Errorf("lane starts at %d (%v), want 0", start, err)
+		}
+		if heads, err := c.LaneHeads(t.Context(), []string{lane}); err != nil || heads[0].Latest != 0 || heads[0].Final != 0 {
+			t.Errorf("lane is at %+v (%v), want 0", heads, err)
+		}
+		liar.Strike(nil)
+	}
 }
