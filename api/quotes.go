@@ -51,7 +51,7 @@ type QuoteOption struct {
 
 // Obstacle is why a destination does not qualify.
 type Obstacle struct {
-	Code   routing.Disqualifier `json:"code" enum:"not_observed,insufficient_liquidity,fee_above_max"`
+	Code   routing.Disqualifier `json:"code" enum:"not_observed,insufficient_liquidity,fee_above_max,failed_before"`
 	Detail string               `json:"detail"`
 }
 
@@ -128,6 +128,8 @@ func explain(d routing.Disqualifier) string {
 		return "No worker has reported this chain within " + routing.MaxAge.String() + "."
 	case routing.InsufficientLiquidity:
 		return "The treasury on this chain does not hold enough right now."
+	case routing.FailedBefore: // of payments under way; a quote has nothing to avoid
+		return "An earlier attempt on this chain died, and another chain qualifies."
 	case routing.FeeAboveMax:
 		return "The network fee is above max_fee."
 	}
