@@ -130,7 +130,7 @@ func merchantsCommand() *cobra.Command {
 			use: "show ID", short: "Show a merchant with its limits and balances", args: cobra.ExactArgs(1), run: merchantDetails,
 		}.command(),
 		operation{
-			use: "set ID", short: "Change a merchant's name or limits; in effect at once", args: cobra.ExactArgs(1), flags: changed.add,
+			use: "set ID", short: "Change a merchant's name or limits; in effect within seconds", args: cobra.ExactArgs(1), flags: changed.add,
 			run: func(ctx context.Context, p *process, args []string) (result, error) {
 				if changed == (merchantFlags{}) {
 					return result{}, fmt.Errorf("nothing to change: give --name, --review-above or --max-amount")
