@@ -92,7 +92,7 @@ func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
 		return nil, err
 	}
 	if err := ledger.Settle(ctx, p.tx, ledger.Settlement{
-		IntentID: p.intent.ID, HoldID: p.intent.HoldID, MerchantID: p.intent.MerchantID, Chain: p.info.Name, Asset: p.intent.Asset,
+		IntentID: p.intent.ID, HoldID: p.intent.HoldID, Holder: ledger.HolderOf(p.intent), Chain: p.info.Name, Asset: p.intent.Asset,
 		Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: news, EffectiveAt: p.seen.BlockTime,
 	}); err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/internal/storetest"
-	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
@@ -197,11 +196,10 @@ func (w *world) rich() {
 	w.Helper()
 	storetest.Tx(w, w.store, func(ctx context.Context, tx *store.Tx) (err error) {
 		limit := payment.Units(amount / 2)
-		if w.merchant, err = tx.CreateMerchant(ctx, store.Merchant{Name: "Careful", ReviewAbove: &limit}); err != nil {
-			return err
-		}
-		return ledger.Deposit(ctx, tx, "deposit:"+w.merchant.ID, w.merchant.ID, storetest.Chain, payment.USDC, payment.Units(balance), time.Now())
+		w.merchant, err = tx.CreateMerchant(ctx, store.Merchant{Name: "Careful", ReviewAbove: &limit})
+		return err
 	})
+	storetest.Deposit(w, w.store, w.merchant.ID, payment.Live, balance)
 }
 
 func TestReviewAboveTheLimit(t *testing.T) {

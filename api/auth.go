@@ -17,11 +17,14 @@ import (
 	"github.com/settlehq/settle/telemetry"
 )
 
-// Bounds of the key cache. A revoked key works for keyTTL at most.
+// Bounds of the key cache: a change to a key or its merchant takes blindTTL at
+// most to reach every process, as a rule a few milliseconds.
 const (
-	keyTTL    = 30 * time.Second
-	keyMax    = 10_000
-	usedEvery = time.Minute // last_used_at is written this often at most
+	keyTTL     = 30 * time.Second // while the database tells of changes
+	blindTTL   = time.Second      // otherwise
+	keyMax     = 10_000
+	relistenIn = time.Second
+	usedEvery  = time.Minute // last_used_at is written this often at most
 )
 
 // securityScheme names the API key in the OpenAPI document; an operation's
@@ -46,21 +49,56 @@ func caller(ctx context.Context) principal {
 }
 
 // keyring finds the principal of an API key, from a short-lived cache or the
-// database.
+// database. What was read counts for blindTTL, and for keyTTL as long as the
+// database said within the last blindTTL that it has told of every change.
 type keyring struct {
 	store   *store.Store
 	peppers config.Keyring
 	now     func() time.Time
 	note    func(ctx context.Context, keyID string) error // see Deps.KeyUsed; may be nil
+	log     *zap.Logger
 
 	mu      sync.Mutex
 	entries map[string]*keyEntry
+	heard   time.Time // when the database was asked last and had told everything
+	changes int       // that were heard of
 }
 
 type keyEntry struct {
 	principal
-	until time.Time // of the cache
+	read  time.Time
 	noted time.Time // when its use was noted last
+}
+
+// Changed implements store.Listener: whatever changed, all is read again.
+func (k *keyring) Changed() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.entries)
+	k.changes++
+}
+
+// Heard implements store.Listener.
+func (k *keyring) Heard(asked time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.heard = k.now().Add(-time.Since(asked))
+}
+
+// listen hears of changes until ctx ends.
+func (k *keyring) listen(ctx context.Context) {
+	for {
+		err := k.store.Listen(ctx, store.Principals, k)
+		if ctx.Err() != nil {
+			return
+		}
+		k.log.Warn("API keys are read every second: the database does not tell of changes", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(relistenIn):
+		}
+	}
 }
 
 // authenticate is a huma middleware. Operations name their scope in Security;
@@ -111,7 +149,7 @@ func (k *keyring) find(ctx context.Context, header string) (principal, error) {
 	}
 	now := k.now()
 	valid := ok && hmac.Equal(key.hash(pepper), p.Key.Hash) && p.Key.Mode == key.mode &&
-		p.Key.RevokedAt == nil && (p.Key.ExpiresAt == nil || p.Key.ExpiresAt.After(now))
+		p.Key.ValidAt(now)
 	if !valid {
 		return principal{}, fail(APIKeyInvalid, "")
 	}
@@ -141,33 +179,39 @@ func (k *keyring) noteUse(ctx context.Context, id string, now time.Time) {
 }
 
 // load reads what is stored of a key. Only what exists is cached, so that
-// guesses cannot fill the cache.
+// guesses cannot fill the cache, and only if nothing changed while it was read.
 func (k *keyring) load(ctx context.Context, id string) (principal, error) {
 	now := k.now()
 	k.mu.Lock()
-	e := k.entries[id]
-	k.mu.Unlock()
-	if e != nil && now.Before(e.until) {
+	e, changes := k.entries[id], k.changes
+	if e != nil && k.counts(e, now) {
+		k.mu.Unlock()
 		return e.principal, nil
 	}
-	row, err := k.store.APIKey(ctx, id)
+	k.mu.Unlock()
+	key, merchant, err := k.store.Principal(ctx, id)
 	if err != nil {
 		return principal{}, err
 	}
-	merchant, err := k.store.Merchant(ctx, row.MerchantID)
-	if err != nil {
-		return principal{}, err
-	}
-	p := principal{Merchant: merchant, Key: row}
+	fresh := &keyEntry{principal: principal{Merchant: merchant, Key: key}, read: now}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.entries) >= keyMax {
-		clear(k.entries)
-	}
-	fresh := &keyEntry{principal: p, until: now.Add(keyTTL)}
 	if e != nil {
 		fresh.noted = e.noted
 	}
-	k.entries[id] = fresh
-	return p, nil
+	if len(k.entries) >= keyMax {
+		clear(k.entries)
+	}
+	if k.changes == changes {
+		k.entries[id] = fresh
+	}
+	return fresh.principal, nil
+}
+
+// counts reports whether what was read is still to be believed.
+func (k *keyring) counts(e *keyEntry, now time.Time) bool {
+	if now.Before(e.read.Add(blindTTL)) {
+		return true
+	}
+	return now.Before(e.read.Add(keyTTL)) && now.Before(k.heard.Add(blindTTL))
 }

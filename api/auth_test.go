@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"net/http"
 	"regexp"
 	"strings"
@@ -11,9 +10,7 @@ import (
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/config"
-	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
-	"github.com/settlehq/settle/store"
 )
 
 const list = "/v1/payment_intents"
@@ -62,18 +59,6 @@ func (b *bench) stranger() string {
 	return key
 }
 
-func TestKeyEndsWithinHalfAMinuteOfItsRevocation(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.do("GET", list, nil).want(200)
-	storetest.Tx(t, b.store, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.RevokeAPIKey(ctx, b.key[8:16])
-		return err
-	})
-	b.clock.Store(31)
-	b.do("GET", list, nil).refused(401, api.APIKeyInvalid, "")
-}
-
 func TestUseOfAKeyIsNotedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -120,6 +105,9 @@ func TestAKeyUnderAnOldPepperStillWorks(t *testing.T) {
 	b.serve(rotated)
 	b.do("GET", list, nil, b.as(key)).want(200)
 	b.do("GET", list, nil).want(200)
+	b.serve(config.Keyring{newer}) // who drops the old pepper drops its keys
+	b.do("GET", list, nil, b.as(key)).want(200)
+	b.do("GET", list, nil).refused(401, api.APIKeyInvalid, "")
 }
 
 func TestScopes(t *testing.T) {
@@ -135,37 +123,6 @@ func TestScopes(t *testing.T) {
 	b.do("GET", "/v1/balances", nil, b.as(reader)).refused(403, api.ScopeMissing, "")
 	b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com"}`, b.as(reader)).refused(403, api.ScopeMissing, "")
 	b.do("GET", "/v1/chains", nil, b.as(reader)).want(200)
-}
-
-// What belongs to somebody else, or to the other mode, does not exist.
-func TestStrangersFindNothing(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	id := b.create().id()
-	endpoint := b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com/hook"}`).want(201).id()
-	stranger := storetest.Merchant(t, b.store, funds)
-	for name, key := range map[string]string{
-		"another merchant": b.issue(stranger.ID, payment.Live),
-		"the other mode":   b.issue(b.merchant.ID, payment.Test),
-	} {
-		for _, r := range [][2]string{
-			{"GET", list + "/" + id},
-			{"GET", list + "/" + id + "/events"},
-			{"POST", list + "/" + id + "/cancel"},
-			{"POST", "/v1/webhook_endpoints/" + endpoint + "/disable"},
-		} {
-			t.Log(name, r)
-			b.do(r[0], r[1], nil, b.as(key)).refused(404, api.NotFound, "")
-		}
-		for _, path := range []string{list, "/v1/webhook_endpoints"} {
-			if a := b.do("GET", path, nil, b.as(key)).want(200); len(a.data()) != 0 {
-				t.Errorf("%s sees %s", name, a.raw)
-			}
-		}
-	}
-	if a := b.do("GET", list+"/"+id, nil).want(200); a.json["status"] != "created" {
-		t.Errorf("a stranger changed it: %s", a.raw)
-	}
 }
 
 func TestIssueKeyRefusesNonsense(t *testing.T) {

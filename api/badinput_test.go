@@ -6,18 +6,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/internal/storetest"
-	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 )
-
-func deposit(ctx context.Context, tx *store.Tx, merchantID string, units uint64) error {
-	return ledger.Deposit(ctx, tx, store.NewID("deposit"), merchantID, storetest.Chain, payment.USDC, payment.Units(units), time.Now())
-}
 
 func to(chain, address string) func(map[string]any) {
 	return set("destinations", []any{map[string]any{"chain": chain, "address": address}})

@@ -55,7 +55,7 @@ func (s *Server) cancelIntent(ctx context.Context, id, actor, reason string) (ca
 				return err
 			}
 		}
-		balance, err := ledger.BalanceIn(ctx, tx.Queries, canceled.MerchantID, canceled.Asset)
+		balance, err := ledger.BalanceIn(ctx, tx.Queries, ledger.HolderOf(canceled), canceled.Asset)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,7 @@ const (
 	Unavailable           Code = "unavailable"
 	InternalError         Code = "internal_error"
 	RateLimited           Code = "rate_limited"
+	BacklogFull           Code = "backlog_full"
 )
 
 // CodeInfo is what a code means, the same for every occurrence.
@@ -139,6 +140,7 @@ var codes = []CodeInfo{
 	{InternalError, 500, "Something went wrong on our side", "Repeat the request with the same Idempotency-Key; if it persists, tell us the request_id."},
 
 	{DestinationUnverified, 503, "The destination could not be checked just now", "Nothing was written: repeat the request after Retry-After seconds."},
+	{BacklogFull, 503, "More payments are waiting than we take", "Nothing was written, and what was accepted is safe: repeat the request after Retry-After seconds, with the same Idempotency-Key."},
 	{Unavailable, 503, "The service cannot answer just now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."},
 }
 

@@ -72,6 +72,9 @@ func (s *Server) create(ctx context.Context, in *createInput) (*rawOutput, error
 	if out, err := s.replay(ctx, key); out != nil || err != nil {
 		return out, err
 	}
+	if err := s.backlog.check(ctx); err != nil {
+		return nil, err
+	}
 	intent, err := s.draft(ctx, who, in.Body)
 	if err != nil {
 		return nil, err

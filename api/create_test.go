@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/settlehq/settle/api"
+	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
@@ -102,6 +105,7 @@ func TestIdempotencyKeyBelongsToMerchantAndMode(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	other := storetest.Merchant(t, b.store, funds)
+	storetest.Deposit(t, b.store, b.merchant.ID, payment.Test, funds)
 	ids := map[string]bool{}
 	for _, key := range []string{b.key, b.issue(b.merchant.ID, payment.Test), b.issue(other.ID, payment.Live)} {
 		ids[b.do("POST", "/v1/payment_intents", order(), idempotent("same"), b.as(key)).want(201).id()] = true
@@ -125,11 +129,16 @@ func TestIdempotencyKeyIsTakenForEver(t *testing.T) {
 	}
 }
 
-// 200 requests with one key race: one payment, one hold, one answer. The
-// balance covers the payment once only, so a second hold would be refused.
+// 200 requests with one key race: one payment, one hold, one answer and, in a
+// real Temporal, one workflow. The balance covers the payment once only, so a
+// second hold would be refused.
 func TestConcurrentRequestsMakeOnePayment(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	sb := sandbox.Start(t)
+	temporal := sb.Temporal(t)
+	b.serve(peppers, func(d *api.Deps) { d.Temporal, d.TaskQueue = temporal, sb.TaskQueue(t) })
+	b.relay()
 	before := b.rows()
 	const n = 200
 	answers := make([]answer, n)
@@ -158,6 +167,24 @@ func TestConcurrentRequestsMakeOnePayment(t *testing.T) {
 		if after[table]-before[table] != 1 {
 			t.Errorf("%s: %d new rows, want 1", table, after[table]-before[table])
 		}
+	}
+	id := answers[0].id()
+	eventually(t, "the workflow starts", func() bool {
+		_, err := temporal.DescribeWorkflowExecution(t.Context(), id, "")
+		return err == nil
+	})
+	if _, err := b.server.Relay().Sweep(t.Context()); err != nil { // starting again is harmless
+		t.Error(err)
+	}
+	eventually(t, "Temporal lists the workflow", func() bool {
+		runs, err := temporal.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: "WorkflowId = '" + id + "'"})
+		if err != nil || runs.Count > 1 {
+			t.Fatalf("%d workflows, %v", runs.GetCount(), err)
+		}
+		return runs.Count == 1
+	})
+	if err := temporal.TerminateWorkflow(t.Context(), id, "", "the test is over"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -195,9 +222,7 @@ func TestARefusedKeyStaysFree(t *testing.T) {
 	b := setup(t)
 	body := order(set("amount", "1500"))
 	b.do("POST", "/v1/payment_intents", body, idempotent("k")).refused(422, "insufficient_funds", "")
-	storetest.Tx(t, b.store, func(ctx context.Context, tx *store.Tx) error {
-		return deposit(ctx, tx, b.merchant.ID, funds)
-	})
+	storetest.Deposit(t, b.store, b.merchant.ID, payment.Live, funds)
 	b.do("POST", "/v1/payment_intents", body, idempotent("k")).want(201)
 }
 

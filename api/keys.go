@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,44 +55,114 @@ type KeyRequest struct {
 	Actor      string     // who issues it, for the audit log
 }
 
+// MaxOverlap is how long a key may go on beside the one that replaces it, and
+// DefaultOverlap how long it does as a rule.
+const (
+	MaxOverlap     = 7 * 24 * time.Hour
+	DefaultOverlap = 24 * time.Hour
+)
+
 // IssueKey stores a new API key and returns it in full. It cannot be read
 // again: the database holds HMAC-SHA-256(pepper, secret) under the first of
 // the peppers. Errors: store.ErrRefused if the merchant does not exist.
 func IssueKey(ctx context.Context, st *store.Store, peppers config.Keyring, r KeyRequest) (string, error) {
-	if len(peppers) == 0 {
-		return "", errors.New("issue api key: no pepper is configured, set SETTLE_API_KEY_PEPPERS")
-	}
-	if r.Mode != payment.Test && r.Mode != payment.Live {
-		return "", fmt.Errorf("issue api key: mode %q: use test or live", r.Mode)
-	}
-	if len(r.Scopes) == 0 {
-		r.Scopes = AllScopes()
-	}
-	var scopes []string
-	for _, s := range r.Scopes {
-		if !slices.Contains(AllScopes(), s) {
-			return "", fmt.Errorf("issue api key: scope %q is unknown: use %v", s, AllScopes())
-		}
-		scopes = append(scopes, string(s))
-	}
-	pepper, key := peppers.Current(), newKey(r.Mode)
-	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.CreateAPIKey(ctx, store.APIKey{
-			ID: key.id, MerchantID: r.MerchantID, Mode: r.Mode, PepperID: pepper.ID, Hash: key.hash(pepper.Key),
-			Scopes: scopes, Name: r.Name, ExpiresAt: r.ExpiresAt,
-		})
-		if err != nil {
-			return err
-		}
-		return tx.Audit(ctx, store.AuditEntry{
-			Actor: r.Actor, Action: "api_key.issued", ObjectID: key.id,
-			Detail: map[string]any{"merchant_id": r.MerchantID, "mode": r.Mode, "scopes": scopes, "name": r.Name},
-		})
+	var key string
+	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		key, err = issue(ctx, tx, peppers, r, "api_key.issued", nil)
+		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("issue api key: %w", err)
 	}
-	return key.String(), nil
+	return key, nil
+}
+
+// RollKey issues a key that may do what the key with this id may, and has the
+// old one end after overlap, 0 to MaxOverlap, by the database's clock. The new
+// key's text is returned once; it expires at expires, or never. Errors:
+// store.ErrNotFound, and store.ErrRefused if the old key has ended.
+func RollKey(ctx context.Context, st *store.Store, peppers config.Keyring, id string, overlap time.Duration, expires *time.Time, actor string) (string, error) {
+	if overlap < 0 || overlap > MaxOverlap {
+		return "", fmt.Errorf("roll api key %s: an overlap of %s: use 0 to %s", id, overlap, MaxOverlap)
+	}
+	var key string
+	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		old, err := tx.ExpireAPIKey(ctx, id, overlap)
+		if err != nil {
+			return err
+		}
+		r := KeyRequest{MerchantID: old.MerchantID, Mode: old.Mode, Name: old.Name, ExpiresAt: expires, Actor: actor}
+		for _, s := range old.Scopes {
+			r.Scopes = append(r.Scopes, Scope(s))
+		}
+		key, err = issue(ctx, tx, peppers, r, "api_key.rolled", map[string]any{"old_key": id, "old_expires_at": old.ExpiresAt})
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("roll api key: %w", err)
+	}
+	return key, nil
+}
+
+// RevokeKey ends a key. Every process refuses it within a second; a key that
+// is revoked already stays as it is. Errors: store.ErrNotFound.
+func RevokeKey(ctx context.Context, st *store.Store, id, reason, actor string) error {
+	return st.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.RevokeAPIKey(ctx, id); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, store.AuditEntry{Actor: actor, Action: "api_key.revoked", ObjectID: id, Reason: reason})
+	})
+}
+
+// issue stores a key and says so in the audit log, with more beside what the
+// key may do.
+func issue(ctx context.Context, tx *store.Tx, peppers config.Keyring, r KeyRequest, action string, more map[string]any) (string, error) {
+	if len(peppers) == 0 {
+		return "", errors.New("no pepper is configured, set SETTLE_API_KEY_PEPPERS")
+	}
+	if r.Mode != payment.Test && r.Mode != payment.Live {
+		return "", fmt.Errorf("mode %q: use test or live", r.Mode)
+	}
+	scopes, err := scopeNames(r.Scopes)
+	if err != nil {
+		return "", err
+	}
+	pepper, key := peppers.Current(), newKey(r.Mode)
+	_, err = tx.CreateAPIKey(ctx, store.APIKey{
+		ID: key.id, MerchantID: r.MerchantID, Mode: r.Mode, PepperID: pepper.ID, Hash: key.hash(pepper.Key),
+		Scopes: scopes, Name: r.Name, ExpiresAt: r.ExpiresAt,
+	})
+	if err != nil {
+		return "", err
+	}
+	detail := map[string]any{"merchant_id": r.MerchantID, "mode": r.Mode, "scopes": scopes, "name": r.Name, "expires_at": r.ExpiresAt}
+	maps.Copy(detail, more)
+	return key.String(), tx.Audit(ctx, store.AuditEntry{Actor: r.Actor, Action: action, ObjectID: key.id, Detail: detail})
+}
+
+// scopeNames are the scopes as they are stored; none stands for all.
+func scopeNames(scopes []Scope) ([]string, error) {
+	if len(scopes) == 0 {
+		scopes = AllScopes()
+	}
+	var names []string
+	for _, s := range scopes {
+		if !slices.Contains(AllScopes(), s) {
+			return nil, fmt.Errorf("scope %q is unknown: use %v", s, AllScopes())
+		}
+		names = append(names, string(s))
+	}
+	return names, nil
+}
+
+// KeyID returns the id of a key that is given in full, and other text as it is:
+// operators may name a key either way.
+func KeyID(text string) string {
+	if key, ok := parseKey(text); ok {
+		return key.id
+	}
+	return text
 }
 
 // apiKey is a key in its parts.

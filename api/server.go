@@ -73,6 +73,9 @@ type Deps struct {
 	// RateLimit is how many requests per second an API key may make, as many at
 	// once, and the keys of a merchant twice as many; default: no limit.
 	RateLimit int
+	// MaxBacklog is how many accepted payments may wait for the first step of
+	// their workflow before new ones are refused; default: no bound.
+	MaxBacklog int
 	// Now is the clock for deadlines and caches; default time.Now. Rows get
 	// the database's time.
 	Now func() time.Time
@@ -93,6 +96,7 @@ type Server struct {
 
 	keys    *keyring
 	limiter *limiter
+	backlog *backlog
 	relay   *Relay
 	engine  *gin.Engine
 	api     huma.API
@@ -113,8 +117,9 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, chains: make(map[string]ChainInfo),
 		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
-		keys:    &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, entries: make(map[string]*keyEntry)},
+		keys:    &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, log: d.Log, entries: make(map[string]*keyEntry)},
 		limiter: newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
+		backlog: &backlog{store: d.Store, max: d.MaxBacklog, now: d.Now},
 		relay:   NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {
@@ -154,7 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // who serves the handler in another way must run it too.
 func (s *Server) Relay() *Relay { return s.relay }
 
-// Run serves on the listener and runs the relay until ctx ends, then lets
+// Run serves on the listener, runs the relay and hears of changes to keys until ctx ends, then lets
 // requests under way finish for at most grace. It returns nil after a clean
 // stop.
 func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Duration) error {
@@ -184,5 +189,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Dura
 		return nil
 	})
 	group.Go(func() error { return s.relay.Run(ctx) })
+	group.Go(func() error {
+		s.keys.listen(ctx)
+		return nil
+	})
 	return group.Wait()
 }

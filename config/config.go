@@ -28,7 +28,7 @@ const (
 	Worker  Component = "worker"
 	Migrate Component = "migrate"
 	Check   Component = "check"
-	Admin   Component = "admin" // operator commands: keys, payments, lanes
+	Admin   Component = "admin" // operator commands: merchants, keys, addresses, webhooks, books
 )
 
 // Config is the settings of one process. The tag env names the variable,
@@ -53,6 +53,10 @@ type Config struct {
 	// Requests per second and API key, and as many at once; twice as many for all
 	// keys of a merchant and mode together; 0: no limit. Redis counts them.
 	RateLimit int `env:"SETTLE_RATE_LIMIT" envDefault:"100" used:"api"`
+
+	// Accepted payments that may wait for the first step of their workflow before
+	// new ones are refused; 0: no bound.
+	MaxBacklog int `env:"SETTLE_MAX_BACKLOG" envDefault:"10000" used:"api"`
 
 	ChainsFile string `env:"SETTLE_CHAINS_FILE" needed:"api,worker,check" used:"admin"`
 	KeysFile   string `env:"SETTLE_KEYS_FILE" needed:"worker" used:"admin"`

@@ -22,8 +22,8 @@ var (
 // Kind is the kind of an account. The set is closed.
 type Kind string
 
-// Kinds of account. Owner is a merchant's id for MerchantAvailable and a
-// chain's name for all others.
+// Kinds of account. Owner is a Holder for MerchantAvailable and a chain's name
+// for all others.
 const (
 	MerchantAvailable Kind = "merchant_available" // what we owe a merchant; never below zero
 	Custody           Kind = "custody"            // tokens in the treasury of a chain
@@ -32,6 +32,19 @@ const (
 	GasExpense        Kind = "gas_expense"        // network fees spent
 	Equity            Kind = "equity"             // our own money
 )
+
+// Holder is whose balance it is: a merchant's, in one mode. What is held in
+// test mode cannot be spent in live mode, nor the other way round.
+type Holder struct {
+	MerchantID string
+	Mode       payment.Mode
+}
+
+// HolderOf returns whose balance pays an intent.
+func HolderOf(i payment.Intent) Holder { return Holder{i.MerchantID, i.Mode} }
+
+// String is the owner of the holder's accounts, e.g. "mer_1:live".
+func (h Holder) String() string { return h.MerchantID + ":" + string(h.Mode) }
 
 // Held is the ledger's name of an asset as it lies on a chain, e.g.
 // "USDC.ethereum".

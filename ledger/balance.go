@@ -37,37 +37,37 @@ func (s Signed) String() string {
 // MarshalJSON writes String as a JSON string.
 func (s Signed) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
-// Balance is what a merchant has, in base units. Available = Posted - Held.
+// Balance is what a holder has, in base units. Available = Posted - Held.
 type Balance struct {
 	Available payment.Amount // may be spent on new intents
 	Held      payment.Amount // reserved for intents that are under way
 	Posted    payment.Amount // deposits less settled payments
 }
 
-// MerchantBalance reads the merchant's balance of an asset; it is zero if
-// nothing was ever deposited.
-func MerchantBalance(ctx context.Context, s *store.Store, merchantID string, asset payment.Asset) (Balance, error) {
-	return BalanceIn(ctx, s.Queries(), merchantID, asset)
+// MerchantBalance reads the holder's balance of an asset; it is zero if nothing
+// was ever deposited.
+func MerchantBalance(ctx context.Context, s *store.Store, h Holder, asset payment.Asset) (Balance, error) {
+	return BalanceIn(ctx, s.Queries(), h, asset)
 }
 
 // BalanceIn is MerchantBalance as a running transaction (its Queries) sees it.
-func BalanceIn(ctx context.Context, q *db.Queries, merchantID string, asset payment.Asset) (Balance, error) {
+func BalanceIn(ctx context.Context, q *db.Queries, h Holder, asset payment.Asset) (Balance, error) {
 	row, err := q.FlooredBalance(ctx, db.FlooredBalanceParams{
-		Kind: string(MerchantAvailable), Owner: merchantID, Asset: asset.Code,
+		Kind: string(MerchantAvailable), Owner: h.String(), Asset: asset.Code,
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return Balance{}, nil
 	}
 	if err != nil {
-		return Balance{}, fmt.Errorf("balance of %s: %w", merchantID, err)
+		return Balance{}, fmt.Errorf("balance of %s: %w", h, err)
 	}
-	return balanceOf(merchantID, row.Posted, row.Held)
+	return balanceOf(h, row.Posted, row.Held)
 }
 
-func balanceOf(merchantID string, posted, held payment.Amount) (Balance, error) {
+func balanceOf(h Holder, posted, held payment.Amount) (Balance, error) {
 	available, err := posted.Sub(held)
 	if err != nil {
-		return Balance{}, fmt.Errorf("balance of %s is below its holds: %w", merchantID, err)
+		return Balance{}, fmt.Errorf("balance of %s is below its holds: %w", h, err)
 	}
 	return Balance{Available: available, Held: held, Posted: posted}, nil
 }

@@ -62,23 +62,23 @@ func optional(s string) *string {
 // Reservation is a hold and what it left behind.
 type Reservation struct {
 	HoldID  string
-	Balance Balance   // of the merchant, after the hold
+	Balance Balance   // of the holder, after the hold
 	At      time.Time // by the database's clock, under the lock of the balance
 }
 
 // Reserve holds the intent's amount of its merchant's available balance, in one
 // round trip (L4): the account stays locked until the transaction ends. It
-// reads ID, MerchantID, Asset and Amount, since the intent's row is written
+// reads ID, MerchantID, Mode, Asset and Amount, since the intent's row is written
 // after it. ErrInsufficientFunds if the balance does not cover it; the
 // transaction must then be rolled back.
 func Reserve(ctx context.Context, tx *store.Tx, intent payment.Intent) (Reservation, error) {
 	row, err := tx.LedgerHold(ctx, db.LedgerHoldParams{
-		Reference: intent.ID + ":hold", MerchantID: intent.MerchantID, Asset: intent.Asset.Code, Amount: intent.Amount, IntentID: intent.ID,
+		Reference: intent.ID + ":hold", Owner: HolderOf(intent).String(), Asset: intent.Asset.Code, Amount: intent.Amount, IntentID: intent.ID,
 	})
 	if err != nil {
-		return Reservation{}, fmt.Errorf("hold %s of %s for intent %s: %w", intent.Amount, intent.MerchantID, intent.ID, err)
+		return Reservation{}, fmt.Errorf("hold %s of %s for intent %s: %w", intent.Amount, HolderOf(intent), intent.ID, err)
 	}
-	balance, err := balanceOf(intent.MerchantID, row.Posted, row.Held)
+	balance, err := balanceOf(HolderOf(intent), row.Posted, row.Held)
 	return Reservation{HoldID: row.ID, Balance: balance, At: row.At}, err
 }
 
@@ -104,7 +104,7 @@ func Void(ctx context.Context, tx *store.Tx, intent payment.Intent) error {
 type Settlement struct {
 	IntentID    string
 	HoldID      string
-	MerchantID  string
+	Holder      Holder
 	Chain       payment.Chain
 	Asset       payment.Asset
 	Amount      payment.Amount // base units of Asset
@@ -120,7 +120,7 @@ type Settlement struct {
 func Settle(ctx context.Context, tx *store.Tx, s Settlement) error {
 	chain, owed, held := string(s.Chain), s.Asset.Code, Held(s.Asset, s.Chain)
 	legs := []leg{
-		debit(MerchantAvailable, s.MerchantID, owed, s.Amount),
+		debit(MerchantAvailable, s.Holder.String(), owed, s.Amount),
 		credit(Conversion, chain, owed, s.Amount),
 		debit(Conversion, chain, held, s.Amount),
 		credit(Custody, chain, held, s.Amount),
@@ -150,16 +150,16 @@ func NetworkFee(ctx context.Context, tx *store.Tx, reference string, chain payme
 	return post(ctx, tx, posting{reference, "", intentID, &effectiveAt, fee(chain, native, amount)})
 }
 
-// Deposit books money that a merchant paid into the treasury of a chain, in
-// base units of the asset.
-func Deposit(ctx context.Context, tx *store.Tx, reference, merchantID string, chain payment.Chain, asset payment.Asset,
+// Deposit books money that a merchant paid into the treasury of a chain for one
+// of its modes, in base units of the asset.
+func Deposit(ctx context.Context, tx *store.Tx, reference string, h Holder, chain payment.Chain, asset payment.Asset,
 	amount payment.Amount, effectiveAt time.Time) error {
 
 	return post(ctx, tx, posting{reference, "", "", &effectiveAt, []leg{
 		debit(Custody, string(chain), Held(asset, chain), amount),
 		credit(Conversion, string(chain), Held(asset, chain), amount),
 		debit(Conversion, string(chain), asset.Code, amount),
-		credit(MerchantAvailable, merchantID, asset.Code, amount),
+		credit(MerchantAvailable, h.String(), asset.Code, amount),
 	}})
 }
 

@@ -16,10 +16,14 @@ import (
 	"github.com/settlehq/settle/store"
 )
 
-// wantBalance compares a merchant's balance, in base units.
+func live(m store.Merchant) ledger.Holder {
+	return ledger.Holder{MerchantID: m.ID, Mode: payment.Live}
+}
+
+// wantBalance compares a merchant's live balance, in base units.
 func wantBalance(t *testing.T, s *store.Store, merchantID string, available, held uint64) {
 	t.Helper()
-	b, err := ledger.MerchantBalance(t.Context(), s, merchantID, payment.USDC)
+	b, err := ledger.MerchantBalance(t.Context(), s, ledger.Holder{MerchantID: merchantID, Mode: payment.Live}, payment.USDC)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,7 @@ func TestFeesThatAreNotOurs(t *testing.T) {
 		i := storetest.Intent(t, s, m.ID, 10)
 		storetest.Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
 			return ledger.Settle(ctx, tx, ledger.Settlement{
-				IntentID: i.ID, HoldID: i.HoldID, MerchantID: m.ID, Chain: "ethereum", Asset: payment.USDC, Amount: i.Amount,
+				IntentID: i.ID, HoldID: i.HoldID, Holder: live(m), Chain: "ethereum", Asset: payment.USDC, Amount: i.Amount,
 				Fee: payment.Units(fee.amount), NativeAsset: "ETH", FeePaidByUs: fee.ours, EffectiveAt: time.Now(),
 			})
 		})
@@ -132,7 +136,7 @@ func TestPostingsAreRepeatable(t *testing.T) {
 	var holdID string
 	settlement := func() ledger.Settlement {
 		return ledger.Settlement{
-			IntentID: order.ID, HoldID: holdID, MerchantID: m.ID, Chain: "ethereum", Asset: payment.USDC, Amount: order.Amount,
+			IntentID: order.ID, HoldID: holdID, Holder: live(m), Chain: "ethereum", Asset: payment.USDC, Amount: order.Amount,
 			Fee: payment.Units(7), NativeAsset: "ETH", FeePaidByUs: true, EffectiveAt: at,
 		}
 	}
@@ -142,9 +146,9 @@ func TestPostingsAreRepeatable(t *testing.T) {
 		other func(ctx context.Context, tx *store.Tx) error // the same reference for something else
 	}{
 		{"deposit", func(ctx context.Context, tx *store.Tx) error {
-			return ledger.Deposit(ctx, tx, "d", m.ID, "ethereum", payment.USDC, payment.Units(5), at)
+			return ledger.Deposit(ctx, tx, "d", live(m), "ethereum", payment.USDC, payment.Units(5), at)
 		}, func(ctx context.Context, tx *store.Tx) error {
-			return ledger.Deposit(ctx, tx, "d", m.ID, "ethereum", payment.USDC, payment.Units(6), at)
+			return ledger.Deposit(ctx, tx, "d", live(m), "ethereum", payment.USDC, payment.Units(6), at)
 		}},
 		{"hold", func(ctx context.Context, tx *store.Tx) error {
 			id, err := ledger.Hold(ctx, tx, order)
@@ -193,7 +197,7 @@ func TestHoldIsResolvedOnce(t *testing.T) {
 	settle := func(i payment.Intent) error {
 		return s.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			return ledger.Settle(ctx, tx, ledger.Settlement{
-				IntentID: i.ID, HoldID: i.HoldID, MerchantID: m.ID, Chain: "ethereum", Asset: payment.USDC, Amount: i.Amount, EffectiveAt: i.CreatedAt,
+				IntentID: i.ID, HoldID: i.HoldID, Holder: live(m), Chain: "ethereum", Asset: payment.USDC, Amount: i.Amount, EffectiveAt: i.CreatedAt,
 			})
 		})
 	}
@@ -279,7 +283,7 @@ func TestConcurrentLife(t *testing.T) {
 					storetest.End(t, s, i.ID, payment.Canceled)
 				case 2:
 					storetest.Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
-						return ledger.Deposit(ctx, tx, "deposit:"+i.ID, m.ID, "solana", payment.USDC, i.Amount, time.Now())
+						return ledger.Deposit(ctx, tx, "deposit:"+i.ID, live(m), "solana", payment.USDC, i.Amount, time.Now())
 					})
 				default: // stays open
 				}

@@ -32,6 +32,19 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_merchant ON api_keys (merchant_id);
 
+-- Processes keep keys and merchants in memory for a while; whatever changes them
+-- tells every process to forget them.
+-- +goose StatementBegin
+CREATE FUNCTION tell_principals() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('principals', OLD.id);
+  RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER tell AFTER UPDATE OF merchant_id, mode, pepper_id, hash, scopes, expires_at, revoked_at OR DELETE ON api_keys
+  FOR EACH ROW EXECUTE FUNCTION tell_principals();
+CREATE TRIGGER tell AFTER UPDATE ON merchants FOR EACH ROW EXECUTE FUNCTION tell_principals();
+
 -- Addresses nobody may pay, on one chain or ('*') on all.
 CREATE TABLE blocked_addresses (
   chain      text NOT NULL,
@@ -43,4 +56,4 @@ CREATE TABLE blocked_addresses (
 
 -- +goose Down
 DROP TABLE blocked_addresses, api_keys, merchants;
-DROP FUNCTION refuse_change;
+DROP FUNCTION tell_principals, refuse_change;

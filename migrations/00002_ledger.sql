@@ -10,7 +10,7 @@ CREATE SEQUENCE ledger_platform_account_id START 1000000000000;
 CREATE TABLE ledger_accounts (
   id              bigint PRIMARY KEY,
   kind            text NOT NULL CHECK (kind IN (
-                    'merchant_available', -- what we owe a merchant; owner = merchant; floored
+                    'merchant_available', -- what we owe a merchant; owner = merchant:mode; floored
                     'custody',            -- tokens in the treasury of a chain; owner = chain
                     'conversion',         -- bridges USDC owed and USDC.<chain> held; owner = chain
                     'gas_tank',           -- native coins of a chain's lanes; owner = chain
@@ -155,14 +155,14 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Reserves p_amount of what a merchant has, and tells what that leaves and the
+-- Reserves p_amount of what a merchant has in one mode, and tells what that leaves and the
 -- time, so that the caller can render its answer without another round trip
 -- while the account is locked.
 -- +goose StatementBegin
-CREATE FUNCTION ledger_hold_merchant(p_reference text, p_merchant text, p_asset text, p_amount numeric, p_intent text,
+CREATE FUNCTION ledger_hold_merchant(p_reference text, p_owner text, p_asset text, p_amount numeric, p_intent text,
                                      OUT hold_id uuid, OUT posted numeric, OUT held numeric, OUT at timestamptz) LANGUAGE plpgsql AS $$
 DECLARE
-  aid bigint := ledger_account('merchant_available', p_merchant, p_asset);
+  aid bigint := ledger_account('merchant_available', p_owner, p_asset);
 BEGIN
   hold_id := ledger_hold(p_reference, aid, p_amount, p_intent);
   SELECT credits_posted - debits_posted, debits_pending INTO STRICT posted, held FROM ledger_accounts WHERE id = aid;

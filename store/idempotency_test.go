@@ -151,7 +151,7 @@ func TestConcurrentCreatesWithOneKey(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Errorf("%d intents, %v", len(list), err)
 	}
-	balance, err := ledger.MerchantBalance(t.Context(), s, m.ID, payment.USDC)
+	balance, err := ledger.MerchantBalance(t.Context(), s, ledger.Holder{MerchantID: m.ID, Mode: payment.Live}, payment.USDC)
 	if err != nil || balance.Held != payment.Units(100) || !balance.Available.IsZero() {
 		t.Errorf("balance %+v, %v", balance, err)
 	}

@@ -240,3 +240,13 @@ func (tx *Tx) DueStarts(ctx context.Context, limit int) ([]payment.Intent, error
 	}
 	return intentsOf(rows)
 }
+
+// Backlog counts the intents that no step of a workflow has taken up yet since
+// they were accepted or canceled, up to limit.
+func (s *Store) Backlog(ctx context.Context, limit int) (int, error) {
+	n, err := s.queries.CountStarts(ctx, int32(limit))
+	if err != nil {
+		return 0, fmt.Errorf("backlog: %w", err)
+	}
+	return int(n), nil
+}

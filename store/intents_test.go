@@ -99,6 +99,7 @@ func TestCreateIntentOncePerKey(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t)
 	m := storetest.Merchant(t, s, 100)
+	storetest.Deposit(t, s, m.ID, payment.Test, 100)
 	accept := func(mode payment.Mode) error {
 		return s.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			order := storetest.Order(m.ID, 10)

@@ -46,6 +46,41 @@ func (s *Store) Merchant(ctx context.Context, id string) (Merchant, error) {
 	return m, nil
 }
 
+// Merchants reads all merchants, oldest first.
+func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) {
+	rows, err := s.queries.ListMerchants(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("merchants: %w", err)
+	}
+	merchants := make([]Merchant, len(rows))
+	for n, r := range rows {
+		merchants[n] = Merchant(r)
+	}
+	return merchants, nil
+}
+
+// ChangeMerchant applies change to the merchant's name and limits and returns
+// it as it was and as it is stored now. ErrNotFound if there is none.
+func (tx *Tx) ChangeMerchant(ctx context.Context, id string, change func(*Merchant)) (before, after Merchant, err error) {
+	fault := func(err error) (Merchant, Merchant, error) {
+		return Merchant{}, Merchant{}, fmt.Errorf("change merchant %s: %w", id, err)
+	}
+	if _, err := tx.LockMerchant(ctx, id); err != nil {
+		return fault(err)
+	}
+	row, err := tx.GetMerchant(ctx, id)
+	if err != nil {
+		return fault(err)
+	}
+	before, after = Merchant(row), Merchant(row)
+	change(&after)
+	row, err = tx.UpdateMerchant(ctx, db.UpdateMerchantParams{ID: id, Name: after.Name, ReviewAbove: after.ReviewAbove, MaxAmount: after.MaxAmount})
+	if err != nil {
+		return fault(err)
+	}
+	return before, Merchant(row), nil
+}
+
 // APIKey is what is stored of an API key: never its secret.
 type APIKey struct {
 	ID         string // the public prefix
@@ -58,6 +93,12 @@ type APIKey struct {
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time // nil: never
 	RevokedAt  *time.Time // nil: valid
+	LastUsedAt *time.Time // to the minute; nil: never
+}
+
+// ValidAt reports whether the key is neither revoked nor expired at a time.
+func (k APIKey) ValidAt(at time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || k.ExpiresAt.After(at))
 }
 
 // CreateAPIKey inserts a key and returns it as stored. ErrConflict if the id is
@@ -76,14 +117,55 @@ func (tx *Tx) CreateAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 	return apiKeyOf(row), nil
 }
 
-// APIKey reads a key, also one that is revoked or expired. ErrNotFound if there
-// is none.
-func (s *Store) APIKey(ctx context.Context, id string) (APIKey, error) {
-	row, err := s.queries.GetAPIKey(ctx, id)
+// Principal reads a key, also one that is revoked or expired, and its merchant,
+// both as they are now. ErrNotFound if there is none.
+func (s *Store) Principal(ctx context.Context, keyID string) (APIKey, Merchant, error) {
+	row, err := s.queries.GetPrincipal(ctx, keyID)
 	if err != nil {
-		return APIKey{}, fmt.Errorf("api key %s: %w", id, err)
+		return APIKey{}, Merchant{}, fmt.Errorf("api key %s: %w", keyID, err)
 	}
-	return apiKeyOf(row), nil
+	return apiKeyOf(row.ApiKey), Merchant(row.Merchant), nil
+}
+
+// APIKeys reads the keys of a merchant, or of all if merchantID is empty,
+// oldest first.
+func (s *Store) APIKeys(ctx context.Context, merchantID string) ([]APIKey, error) {
+	rows, err := s.queries.ListAPIKeys(ctx, merchantID)
+	if err != nil {
+		return nil, fmt.Errorf("api keys of %s: %w", merchantID, err)
+	}
+	keys := make([]APIKey, len(rows))
+	for n, r := range rows {
+		keys[n] = apiKeyOf(r)
+	}
+	return keys, nil
+}
+
+// ExpireAPIKey has a valid key end after overlap by the database's clock, or
+// when it would have ended anyway if that is sooner, and returns it as stored.
+// Another transaction that expires it waits for this one. ErrNotFound if there
+// is no such key, ErrRefused if it has ended already.
+func (tx *Tx) ExpireAPIKey(ctx context.Context, id string, overlap time.Duration) (APIKey, error) {
+	fault := func(err error) (APIKey, error) {
+		return APIKey{}, fmt.Errorf("expire api key %s: %w", id, err)
+	}
+	row, err := tx.LockAPIKey(ctx, id)
+	if err != nil {
+		return fault(err)
+	}
+	key := apiKeyOf(row.ApiKey)
+	if !key.ValidAt(row.At) {
+		return fault(fmt.Errorf("%w: it is revoked or expired already", ErrRefused))
+	}
+	end := row.At.Add(overlap)
+	if key.ExpiresAt != nil && key.ExpiresAt.Before(end) {
+		return key, nil
+	}
+	stored, err := tx.Queries.ExpireAPIKey(ctx, db.ExpireAPIKeyParams{ID: id, ExpiresAt: &end})
+	if err != nil {
+		return fault(err)
+	}
+	return apiKeyOf(stored), nil
 }
 
 // RevokeAPIKey ends a key from now on; a key that is revoked already stays as
@@ -109,6 +191,7 @@ func apiKeyOf(r db.ApiKey) APIKey {
 	return APIKey{
 		ID: r.ID, MerchantID: r.MerchantID, Mode: payment.Mode(r.Mode), PepperID: r.PepperID, Hash: r.Hash,
 		Scopes: r.Scopes, Name: r.Name, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt,
+		LastUsedAt: r.LastUsedAt,
 	}
 }
 
@@ -123,6 +206,40 @@ func (tx *Tx) BlockAddress(ctx context.Context, chain payment.Chain, address, re
 		return fmt.Errorf("block address %s: %w", address, err)
 	}
 	return nil
+}
+
+// BlockedAddress is an address that nobody may pay.
+type BlockedAddress struct {
+	Chain     payment.Chain // or EveryChain
+	Address   string
+	Reason    string
+	CreatedAt time.Time
+}
+
+// UnblockAddress takes an address off the list of a chain, or of EveryChain.
+// ErrNotFound if it is not on it.
+func (tx *Tx) UnblockAddress(ctx context.Context, chain payment.Chain, address string) error {
+	n, err := tx.DeleteBlockedAddress(ctx, db.DeleteBlockedAddressParams{Chain: string(chain), Address: address})
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("unblock address %s on %s: %w", address, chain, err)
+	}
+	return nil
+}
+
+// BlockedAddresses reads the whole list, oldest first.
+func (s *Store) BlockedAddresses(ctx context.Context) ([]BlockedAddress, error) {
+	rows, err := s.queries.ListBlockedAddresses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("blocked addresses: %w", err)
+	}
+	list := make([]BlockedAddress, len(rows))
+	for n, r := range rows {
+		list[n] = BlockedAddress{payment.Chain(r.Chain), r.Address, r.Reason, r.CreatedAt}
+	}
+	return list, nil
 }
 
 // IsBlocked reports whether nobody may pay the address on the chain, and why.

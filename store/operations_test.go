@@ -44,8 +44,8 @@ func TestAPIKeyLife(t *testing.T) {
 		_, err := tx.CreateAPIKey(ctx, k)
 		return err
 	})
-	got, err := s.APIKey(t.Context(), k.ID)
-	if err != nil || got.MerchantID != m.ID || got.Mode != payment.Test || !bytes.Equal(got.Hash, k.Hash) ||
+	got, merchant, err := s.Principal(t.Context(), k.ID)
+	if err != nil || merchant != m || got.MerchantID != m.ID || got.Mode != payment.Test || !bytes.Equal(got.Hash, k.Hash) ||
 		got.Scopes[0] != "intents:write" || !got.ExpiresAt.Equal(expires) || got.RevokedAt != nil {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -204,7 +204,7 @@ func TestIntentTransfers(t *testing.T) {
 	if settle.Reference != i.ID+":settle" || settle.Phase != "post" || *settle.PendingID != hold.ID || len(settle.Entries) != 6 {
 		t.Errorf("settle %+v", settle)
 	}
-	if e := settle.Entries[0]; e.Kind != "merchant_available" || e.Owner != m.ID || e.Amount != "10" {
+	if e := settle.Entries[0]; e.Kind != "merchant_available" || e.Owner != m.ID+":live" || e.Amount != "10" {
 		t.Errorf("first entry %+v", e)
 	}
 	if e := settle.Entries[3]; e.Kind != "custody" || e.Asset != "USDC.ethereum" || e.Amount != "-10" {

@@ -242,7 +242,8 @@ func BenchmarkDeliverPending(b *testing.B) {
 	deliverer := webhooks.NewDeliverer(s, sealer, sender)
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	b.Cleanup(srv.Close)
-	m := storetest.Merchant(b, s, 1_000_000_000)
+	m := storetest.Merchant(b, s, 0)
+	storetest.Deposit(b, s, m.ID, payment.Test, 1_000_000_000)
 	if _, _, err := webhooks.CreateEndpoint(b.Context(), s, sealer, loopback, webhooks.NewEndpoint{
 		MerchantID: m.ID, Mode: payment.Test, URL: srv.URL, EventTypes: []string{"payment_intent.created"},
 	}); err != nil {

@@ -36,7 +36,8 @@ func setup(t *testing.T) *bundle {
 	s, url := storetest.OpenURL(t)
 	b := &bundle{T: t, store: s, sql: storetest.SQL(t, url), sealer: newSealer(t, "k1", map[string][]byte{"k1": key(1)})}
 	b.deliverer = webhooks.NewDeliverer(s, b.sealer, newSender(t, webhooks.SenderConfig{Guard: loopback}))
-	b.merchant = storetest.Merchant(t, s, 1_000_000).ID
+	b.merchant = storetest.Merchant(t, s, 0).ID
+	storetest.Deposit(t, s, b.merchant, payment.Test, 1_000_000)
 	core, lines := observer.New(zap.InfoLevel)
 	b.lines, b.ctx = lines, telemetry.WithLogger(t.Context(), zap.New(core))
 	return b

@@ -15,10 +15,13 @@ import (
 
 // crashAt returns what makes this process kill itself with -9 the n-th time
 // that it passes a point, as "point:n" says (SETTLE_CRASH_AT). It is nil
-// without a setting, and outside of SETTLE_ENV=test whatever the setting says.
+// without a setting, which is refused outside of SETTLE_ENV=test.
 func crashAt(e config.Environment, setting string) (func(point string), error) {
-	if e != config.Test || setting == "" {
+	if setting == "" {
 		return nil, nil
+	}
+	if e != config.Test {
+		return nil, config.Faults{{Setting: "SETTLE_CRASH_AT", Problem: "makes this process kill itself", Remedy: "remove it; it is for SETTLE_ENV=test"}}
 	}
 	point, count, _ := strings.Cut(setting, ":")
 	n, err := strconv.ParseInt(count, 10, 64)

@@ -23,10 +23,8 @@ func main() {
 	os.Exit(run())
 }
 
-func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	ctx = withStdin(ctx)
+// settle is the whole command line.
+func settle() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "settle",
 		Short:         "Durable stablecoin payments: paid exactly once, whatever crashes",
@@ -34,8 +32,15 @@ func run() int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), paymentsCommand(),
-		merchantsCommand(), keysCommand(), webhooksCommand(), booksCommand())
-	err := root.ExecuteContext(ctx)
+		merchantsCommand(), keysCommand(), addressesCommand(), webhooksCommand(), booksCommand())
+	return root
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx = withStdin(ctx)
+	err := settle().ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}

@@ -32,6 +32,10 @@ func workerCommand() *cobra.Command {
 				return err
 			}
 			defer p.close()
+			crash, err := crashAt(p.config.Environment, os.Getenv("SETTLE_CRASH_AT"))
+			if err != nil {
+				return err
+			}
 			keyring, err := treasury.LoadKeyring(p.config.KeysFile)
 			if err != nil {
 				return err
@@ -58,10 +62,6 @@ func workerCommand() *cobra.Command {
 				return err
 			}
 			defer temporal.Close()
-			crash, err := crashAt(p.config.Environment, os.Getenv("SETTLE_CRASH_AT"))
-			if err != nil {
-				return err
-			}
 			p.log.Info("worker ready", zap.String("task_queue", p.config.TaskQueue), zap.Int("chains", len(desks)))
 			return worker.Run(ctx, temporal, &activities.Steps{
 				Store: p.store, Desks: desks, Deliverer: webhooks.NewDeliverer(p.store, sealer, sender), Log: p.log,

@@ -191,7 +191,7 @@ func (d *Deployment) merchant(o Options, pepper, sealing string) {
 			return err
 		}
 		d.MerchantID = m.ID
-		return ledger.Deposit(ctx, tx, "deposit:opening", m.ID, "ethereum", payment.USDC, payment.Units(o.Deposit), time.Now())
+		return ledger.Deposit(ctx, tx, "deposit:opening", ledger.Holder{MerchantID: m.ID, Mode: payment.Test}, "ethereum", payment.USDC, payment.Units(o.Deposit), time.Now())
 	}))
 	pepperBytes, _ := hex.DecodeString(pepper)
 	key, err := api.IssueKey(ctx, d.Store, config.Keyring{{ID: "p1", Key: pepperBytes}}, api.KeyRequest{MerchantID: d.MerchantID, Mode: payment.Test, Name: "deployment", Actor: "deployment"})

@@ -36,6 +36,35 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+// TestBlockedAddresses: an operator blocks an address in another spelling than
+// the merchant's, and no payment to it is made until it is unblocked.
+func TestBlockedAddresses(t *testing.T) {
+	t.Parallel()
+	d := setup(t, deployment.Options{})
+	payee := payeeOn(t, "ethereum")
+	d.Run(t, "addresses", "block", strings.ToLower(payee), "--reason", "sanctioned")
+	if list := d.Run(t, "addresses", "list"); !strings.Contains(list, payee) || !strings.Contains(list, "sanctioned") {
+		t.Errorf("addresses list:\n%s", list)
+	}
+	if out, err := d.TryRun("pay", "1.50", "--to", "ethereum:"+payee); err == nil || !strings.Contains(out, "rejected") {
+		t.Errorf("a blocked address: %v\n%s", err, out)
+	}
+	d.Run(t, "addresses", "unblock", payee, "--reason", "a mistake")
+	if out := d.Run(t, "pay", "1.50", "--to", "ethereum:"+payee); !strings.Contains(out, "settled") {
+		t.Errorf("an unblocked address:\n%s", out)
+	}
+	for want, args := range map[string][]string{
+		"not found":                 {"addresses", "unblock", payee, "--reason", "again"},
+		"is not configured":         {"addresses", "block", payee, "--chain", "nowhere", "--reason", "x"},
+		"0x123":                     {"addresses", "block", "0x123", "--reason", "x"},
+		`required flag(s) "reason"`: {"addresses", "block", payee},
+	} {
+		if out, err := d.TryRun(args...); err == nil || !strings.Contains(out, want) {
+			t.Errorf("settle %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
 // TestStartUpNamesEveryFault: a process that lacks its settings says all that
 // is wrong, one line each, and exits with 2.
 func TestStartUpNamesEveryFault(t *testing.T) {

@@ -26,17 +26,26 @@ func Tx(t testing.TB, s *store.Store, fn func(ctx context.Context, tx *store.Tx)
 	}
 }
 
-// Merchant makes a merchant with a balance in base units of USDC.
+// Merchant makes a merchant with a live balance in base units of USDC.
 func Merchant(t testing.TB, s *store.Store, balance uint64) store.Merchant {
 	t.Helper()
 	var m store.Merchant
 	Tx(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
-		if m, err = tx.CreateMerchant(ctx, store.Merchant{Name: "Acme"}); err != nil || balance == 0 {
-			return err
-		}
-		return ledger.Deposit(ctx, tx, "deposit:"+m.ID, m.ID, Chain, payment.USDC, payment.Units(balance), time.Now())
+		m, err = tx.CreateMerchant(ctx, store.Merchant{Name: "Acme"})
+		return err
 	})
+	if balance > 0 {
+		Deposit(t, s, m.ID, payment.Live, balance)
+	}
 	return m
+}
+
+// Deposit adds base units of USDC to what a merchant has in a mode.
+func Deposit(t testing.TB, s *store.Store, merchantID string, mode payment.Mode, units uint64) {
+	t.Helper()
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+		return ledger.Deposit(ctx, tx, store.NewID("deposit"), ledger.Holder{MerchantID: merchantID, Mode: mode}, Chain, payment.USDC, payment.Units(units), time.Now())
+	})
 }
 
 // Order is an intent of the merchant that is not stored yet.
@@ -143,7 +152,7 @@ func Settle(t testing.TB, s *store.Store, id string) payment.Intent {
 			return err
 		}
 		err = ledger.Settle(ctx, tx, ledger.Settlement{
-			IntentID: id, HoldID: before.HoldID, MerchantID: before.MerchantID, Chain: Chain, Asset: before.Asset,
+			IntentID: id, HoldID: before.HoldID, Holder: ledger.HolderOf(before), Chain: Chain, Asset: before.Asset,
 			Amount: before.Amount, Fee: Fee, NativeAsset: "ETH", FeePaidByUs: true, EffectiveAt: time.Now(),
 		})
 		if err != nil {

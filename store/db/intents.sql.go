@@ -13,6 +13,18 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
+const countStarts = `-- name: CountStarts :one
+SELECT count(*) FROM (SELECT 1 FROM intent_starts LIMIT $1) x
+`
+
+// How many intents no step of a workflow has taken up yet, counted up to a bound.
+func (q *Queries) CountStarts(ctx context.Context, maxRows int32) (int64, error) {
+	row := q.db.QueryRow(ctx, countStarts, maxRows)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const deleteStart = `-- name: DeleteStart :exec
 DELETE FROM intent_starts WHERE intent_id = $1
 `

@@ -87,11 +87,11 @@ SELECT hold_id::uuid AS id, posted::numeric AS posted, held::numeric AS held, at
 `
 
 type LedgerHoldParams struct {
-	Reference  string
-	MerchantID string
-	Asset      string
-	Amount     payment.Amount
-	IntentID   string
+	Reference string
+	Owner     string
+	Asset     string
+	Amount    payment.Amount
+	IntentID  string
 }
 
 type LedgerHoldRow struct {
@@ -104,7 +104,7 @@ type LedgerHoldRow struct {
 func (q *Queries) LedgerHold(ctx context.Context, arg LedgerHoldParams) (LedgerHoldRow, error) {
 	row := q.db.QueryRow(ctx, ledgerHold,
 		arg.Reference,
-		arg.MerchantID,
+		arg.Owner,
 		arg.Asset,
 		arg.Amount,
 		arg.IntentID,

@@ -342,7 +342,7 @@ func (q *Queries) CheckHoldsWithoutIntent(ctx context.Context, maxRows int32) ([
 const checkIntentHolds = `-- name: CheckIntentHolds :many
 WITH judged AS (
   SELECT p.id,
-         format('%s of %s: %s', p.amount, p.merchant_id,
+         format('%s of %s:%s: %s', p.amount, p.merchant_id, p.mode,
                 CASE WHEN p.status = 'settled' THEN 'post'
                      WHEN p.status IN ('failed', 'canceled', 'expired', 'rejected') THEN 'void' ELSE 'open' END) AS expected,
          format('%s of %s: %s', h.hold_amount, a.owner, coalesce(r.phase, 'open')) AS found
@@ -360,7 +360,7 @@ type CheckIntentHoldsRow struct {
 	Found    string
 }
 
-// An intent's hold is its amount of its merchant's account; it is open as long
+// An intent's hold is its amount of its merchant's account in its mode; it is open as long
 // as the intent is, then posted if it was settled and void otherwise.
 func (q *Queries) CheckIntentHolds(ctx context.Context, maxRows int32) ([]CheckIntentHoldsRow, error) {
 	rows, err := q.db.Query(ctx, checkIntentHolds, maxRows)

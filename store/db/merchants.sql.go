@@ -12,6 +12,51 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
+const deleteBlockedAddress = `-- name: DeleteBlockedAddress :execrows
+DELETE FROM blocked_addresses WHERE chain = $1 AND address = $2
+`
+
+type DeleteBlockedAddressParams struct {
+	Chain   string
+	Address string
+}
+
+func (q *Queries) DeleteBlockedAddress(ctx context.Context, arg DeleteBlockedAddressParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteBlockedAddress, arg.Chain, arg.Address)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const expireAPIKey = `-- name: ExpireAPIKey :one
+UPDATE api_keys SET expires_at = $1 WHERE id = $2 RETURNING id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at
+`
+
+type ExpireAPIKeyParams struct {
+	ExpiresAt *time.Time
+	ID        string
+}
+
+func (q *Queries) ExpireAPIKey(ctx context.Context, arg ExpireAPIKeyParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, expireAPIKey, arg.ExpiresAt, arg.ID)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.PepperID,
+		&i.Hash,
+		&i.Scopes,
+		&i.Name,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.RevokedAt,
+		&i.LastUsedAt,
+	)
+	return i, err
+}
+
 const getAPIKey = `-- name: GetAPIKey :one
 SELECT id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at FROM api_keys WHERE id = $1
 `
@@ -67,6 +112,39 @@ func (q *Queries) GetMerchant(ctx context.Context, id string) (Merchant, error) 
 		&i.ReviewAbove,
 		&i.MaxAmount,
 		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const getPrincipal = `-- name: GetPrincipal :one
+SELECT k.id, k.merchant_id, k.mode, k.pepper_id, k.hash, k.scopes, k.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, m.id, m.name, m.review_above, m.max_amount, m.created_at FROM api_keys k JOIN merchants m ON m.id = k.merchant_id WHERE k.id = $1
+`
+
+type GetPrincipalRow struct {
+	ApiKey   ApiKey
+	Merchant Merchant
+}
+
+func (q *Queries) GetPrincipal(ctx context.Context, id string) (GetPrincipalRow, error) {
+	row := q.db.QueryRow(ctx, getPrincipal, id)
+	var i GetPrincipalRow
+	err := row.Scan(
+		&i.ApiKey.ID,
+		&i.ApiKey.MerchantID,
+		&i.ApiKey.Mode,
+		&i.ApiKey.PepperID,
+		&i.ApiKey.Hash,
+		&i.ApiKey.Scopes,
+		&i.ApiKey.Name,
+		&i.ApiKey.CreatedAt,
+		&i.ApiKey.ExpiresAt,
+		&i.ApiKey.RevokedAt,
+		&i.ApiKey.LastUsedAt,
+		&i.Merchant.ID,
+		&i.Merchant.Name,
+		&i.Merchant.ReviewAbove,
+		&i.Merchant.MaxAmount,
+		&i.Merchant.CreatedAt,
 	)
 	return i, err
 }
@@ -161,6 +239,130 @@ func (q *Queries) InsertMerchant(ctx context.Context, arg InsertMerchantParams) 
 	return i, err
 }
 
+const listAPIKeys = `-- name: ListAPIKeys :many
+SELECT id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at FROM api_keys WHERE $1::text IN ('', merchant_id) ORDER BY created_at, id
+`
+
+func (q *Queries) ListAPIKeys(ctx context.Context, merchantID string) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, listAPIKeys, merchantID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ApiKey{}
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.MerchantID,
+			&i.Mode,
+			&i.PepperID,
+			&i.Hash,
+			&i.Scopes,
+			&i.Name,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.RevokedAt,
+			&i.LastUsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listBlockedAddresses = `-- name: ListBlockedAddresses :many
+SELECT chain, address, reason, created_at FROM blocked_addresses ORDER BY created_at, chain, address
+`
+
+func (q *Queries) ListBlockedAddresses(ctx context.Context) ([]BlockedAddress, error) {
+	rows, err := q.db.Query(ctx, listBlockedAddresses)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []BlockedAddress{}
+	for rows.Next() {
+		var i BlockedAddress
+		if err := rows.Scan(
+			&i.Chain,
+			&i.Address,
+			&i.Reason,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMerchants = `-- name: ListMerchants :many
+SELECT id, name, review_above, max_amount, created_at FROM merchants ORDER BY created_at, id
+`
+
+func (q *Queries) ListMerchants(ctx context.Context) ([]Merchant, error) {
+	rows, err := q.db.Query(ctx, listMerchants)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Merchant{}
+	for rows.Next() {
+		var i Merchant
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.ReviewAbove,
+			&i.MaxAmount,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockAPIKey = `-- name: LockAPIKey :one
+SELECT k.id, k.merchant_id, k.mode, k.pepper_id, k.hash, k.scopes, k.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, clock_timestamp()::timestamptz AS at FROM api_keys k WHERE k.id = $1 FOR UPDATE
+`
+
+type LockAPIKeyRow struct {
+	ApiKey ApiKey
+	At     time.Time
+}
+
+func (q *Queries) LockAPIKey(ctx context.Context, id string) (LockAPIKeyRow, error) {
+	row := q.db.QueryRow(ctx, lockAPIKey, id)
+	var i LockAPIKeyRow
+	err := row.Scan(
+		&i.ApiKey.ID,
+		&i.ApiKey.MerchantID,
+		&i.ApiKey.Mode,
+		&i.ApiKey.PepperID,
+		&i.ApiKey.Hash,
+		&i.ApiKey.Scopes,
+		&i.ApiKey.Name,
+		&i.ApiKey.CreatedAt,
+		&i.ApiKey.ExpiresAt,
+		&i.ApiKey.RevokedAt,
+		&i.ApiKey.LastUsedAt,
+		&i.At,
+	)
+	return i, err
+}
+
 const noteAPIKeyUse = `-- name: NoteAPIKeyUse :exec
 UPDATE api_keys SET last_used_at = clock_timestamp()
  WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
@@ -192,6 +394,35 @@ func (q *Queries) RevokeAPIKey(ctx context.Context, id string) (ApiKey, error) {
 		&i.ExpiresAt,
 		&i.RevokedAt,
 		&i.LastUsedAt,
+	)
+	return i, err
+}
+
+const updateMerchant = `-- name: UpdateMerchant :one
+UPDATE merchants SET name = $1, review_above = $2, max_amount = $3 WHERE id = $4 RETURNING id, name, review_above, max_amount, created_at
+`
+
+type UpdateMerchantParams struct {
+	Name        string
+	ReviewAbove *payment.Amount
+	MaxAmount   *payment.Amount
+	ID          string
+}
+
+func (q *Queries) UpdateMerchant(ctx context.Context, arg UpdateMerchantParams) (Merchant, error) {
+	row := q.db.QueryRow(ctx, updateMerchant,
+		arg.Name,
+		arg.ReviewAbove,
+		arg.MaxAmount,
+		arg.ID,
+	)
+	var i Merchant
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.ReviewAbove,
+		&i.MaxAmount,
+		&i.CreatedAt,
 	)
 	return i, err
 }

@@ -46,6 +46,13 @@ type AuditLog struct {
 	At        time.Time
 }
 
+type BlockedAddress struct {
+	Chain     string
+	Address   string
+	Reason    string
+	CreatedAt time.Time
+}
+
 type Merchant struct {
 	ID          string
 	Name        string

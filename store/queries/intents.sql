@@ -70,6 +70,10 @@ WITH due AS (
 )
 SELECT p.* FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id;
 
+-- How many intents no step of a workflow has taken up yet, counted up to a bound.
+-- name: CountStarts :one
+SELECT count(*) FROM (SELECT 1 FROM intent_starts LIMIT @max_rows) x;
+
 -- name: GetIntent :one
 SELECT * FROM payment_intents WHERE id = @id;
 

@@ -3,7 +3,7 @@ SELECT ledger_account(sqlc.arg(kind)::text, sqlc.arg(owner)::text, sqlc.arg(asse
 
 -- name: LedgerHold :one
 SELECT hold_id::uuid AS id, posted::numeric AS posted, held::numeric AS held, at::timestamptz AS at
-  FROM ledger_hold_merchant(sqlc.arg(reference)::text, sqlc.arg(merchant_id)::text, sqlc.arg(asset)::text, sqlc.arg(amount)::numeric, sqlc.arg(intent_id)::text);
+  FROM ledger_hold_merchant(sqlc.arg(reference)::text, sqlc.arg(owner)::text, sqlc.arg(asset)::text, sqlc.arg(amount)::numeric, sqlc.arg(intent_id)::text);
 
 -- name: LedgerVoid :one
 SELECT ledger_void(sqlc.arg(reference)::text, sqlc.arg(hold_id)::uuid, sqlc.arg(intent_id)::text)::uuid AS id;

@@ -79,12 +79,12 @@ SELECT reference::text AS object, format('resolved at most once, at most %s', he
        format('resolved %s times, %s%s', times, spent, CASE WHEN of_holds THEN '' ELSE ', not a hold' END)::text AS found
   FROM resolved WHERE times > 1 OR NOT of_holds OR spent > held ORDER BY 1 LIMIT @max_rows;
 
--- An intent's hold is its amount of its merchant's account; it is open as long
+-- An intent's hold is its amount of its merchant's account in its mode; it is open as long
 -- as the intent is, then posted if it was settled and void otherwise.
 -- name: CheckIntentHolds :many
 WITH judged AS (
   SELECT p.id,
-         format('%s of %s: %s', p.amount, p.merchant_id,
+         format('%s of %s:%s: %s', p.amount, p.merchant_id, p.mode,
                 CASE WHEN p.status = 'settled' THEN 'post'
                      WHEN p.status IN ('failed', 'canceled', 'expired', 'rejected') THEN 'void' ELSE 'open' END) AS expected,
          format('%s of %s: %s', h.hold_amount, a.owner, coalesce(r.phase, 'open')) AS found

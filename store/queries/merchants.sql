@@ -4,6 +4,12 @@ INSERT INTO merchants (id, name, review_above, max_amount) VALUES (@id, @name, @
 -- name: GetMerchant :one
 SELECT * FROM merchants WHERE id = @id;
 
+-- name: ListMerchants :many
+SELECT * FROM merchants ORDER BY created_at, id;
+
+-- name: UpdateMerchant :one
+UPDATE merchants SET name = @name, review_above = @review_above, max_amount = @max_amount WHERE id = @id RETURNING *;
+
 -- name: InsertAPIKey :one
 INSERT INTO api_keys (id, merchant_id, mode, pepper_id, hash, scopes, name, expires_at)
 VALUES (@id, @merchant_id, @mode, @pepper_id, @hash, @scopes, @name, @expires_at)
@@ -11,6 +17,18 @@ RETURNING *;
 
 -- name: GetAPIKey :one
 SELECT * FROM api_keys WHERE id = @id;
+
+-- name: LockAPIKey :one
+SELECT sqlc.embed(k), clock_timestamp()::timestamptz AS at FROM api_keys k WHERE k.id = @id FOR UPDATE;
+
+-- name: GetPrincipal :one
+SELECT sqlc.embed(k), sqlc.embed(m) FROM api_keys k JOIN merchants m ON m.id = k.merchant_id WHERE k.id = @id;
+
+-- name: ListAPIKeys :many
+SELECT * FROM api_keys WHERE @merchant_id::text IN ('', merchant_id) ORDER BY created_at, id;
+
+-- name: ExpireAPIKey :one
+UPDATE api_keys SET expires_at = @expires_at WHERE id = @id RETURNING *;
 
 -- A key that is revoked already keeps its first time.
 -- name: RevokeAPIKey :one
@@ -24,6 +42,12 @@ UPDATE api_keys SET last_used_at = clock_timestamp()
 -- name: InsertBlockedAddress :exec
 INSERT INTO blocked_addresses (chain, address, reason) VALUES (@chain, @address, @reason)
 ON CONFLICT (address, chain) DO UPDATE SET reason = excluded.reason;
+
+-- name: DeleteBlockedAddress :execrows
+DELETE FROM blocked_addresses WHERE chain = @chain AND address = @address;
+
+-- name: ListBlockedAddresses :many
+SELECT * FROM blocked_addresses ORDER BY created_at, chain, address;
 
 -- name: GetBlockedAddress :one
 SELECT reason FROM blocked_addresses
