@@ -140,6 +140,7 @@ func (s *Server) route() error {
 	s.api = humagin.New(s.engine, s.humaConfig())
 	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
+	s.registerEvents()
 	s.registerQuotes()
 	s.registerAccount()
 	s.registerWebhooks()
