@@ -73,6 +73,8 @@ type Deps struct {
 	// RateLimit is how many requests per second an API key may make, as many at
 	// once, and the keys of a merchant twice as many; default: no limit.
 	RateLimit int
+	// MaxStreams is how many streams this process serves at once; default 1000.
+	MaxStreams int
 	// Now is the clock for deadlines and caches; default time.Now. Rows get
 	// the database's time.
 	Now func() time.Time
@@ -94,6 +96,7 @@ type Server struct {
 	keys    *keyring
 	limiter *limiter
 	relay   *Relay
+	streams *streams
 	engine  *gin.Engine
 	api     huma.API
 	spec    spec
@@ -116,6 +119,7 @@ func New(d Deps) (*Server, error) {
 		keys:    &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, entries: make(map[string]*keyEntry)},
 		limiter: newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
 		relay:   NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
+		streams: newStreams(d.Store, d.MaxStreams, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {
 		s.chains[string(c.Name)], s.chains[c.CAIP2] = c, c
@@ -141,6 +145,7 @@ func (s *Server) route() error {
 	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
 	s.registerEvents()
+	s.registerStreams()
 	s.registerQuotes()
 	s.registerAccount()
 	s.registerWebhooks()
@@ -155,9 +160,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // who serves the handler in another way must run it too.
 func (s *Server) Relay() *Relay { return s.relay }
 
-// Run serves on the listener and runs the relay until ctx ends, then lets
-// requests under way finish for at most grace. It returns nil after a clean
-// stop.
+// Run serves on the listener and runs the relay until ctx ends, then ends
+// streams and lets requests under way finish for at most grace. It returns nil
+// after a clean stop.
 func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	server := &http.Server{
 		Handler:           s,
@@ -185,5 +190,6 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Dura
 		return nil
 	})
 	group.Go(func() error { return s.relay.Run(ctx) })
+	group.Go(func() error { return s.streams.run(ctx) })
 	return group.Wait()
 }

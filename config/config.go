@@ -54,6 +54,8 @@ type Config struct {
 	// keys of a merchant and mode together; 0: no limit. Redis counts them.
 	RateLimit int `env:"SETTLE_RATE_LIMIT" envDefault:"100" used:"api"`
 
+	MaxStreams int `env:"SETTLE_MAX_STREAMS" envDefault:"1000" used:"api"` // open at once, per process
+
 	ChainsFile string `env:"SETTLE_CHAINS_FILE" needed:"api,worker,check" used:"admin"`
 	KeysFile   string `env:"SETTLE_KEYS_FILE" needed:"worker" used:"admin"`
 

@@ -166,6 +166,15 @@ func (q *Queries) ListIntentEvents(ctx context.Context, arg ListIntentEventsPara
 	return items, nil
 }
 
+const listen = `-- name: Listen :exec
+LISTEN settle_events
+`
+
+func (q *Queries) Listen(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, listen)
+	return err
+}
+
 const logEnd = `-- name: LogEnd :one
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS at_xact
 `
@@ -179,16 +188,11 @@ func (q *Queries) LogEnd(ctx context.Context) (int64, error) {
 }
 
 const notify = `-- name: Notify :exec
-SELECT set_config('synchronous_commit', 'off', true), pg_notify($1::text, $2::text)
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('settle_events', $1::text)
 `
 
-type NotifyParams struct {
-	Channel string
-	Payload string
-}
-
 // A hint, which may be lost: it need not wait for the disk.
-func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
-	_, err := q.db.Exec(ctx, notify, arg.Channel, arg.Payload)
+func (q *Queries) Notify(ctx context.Context, payload string) error {
+	_, err := q.db.Exec(ctx, notify, payload)
 	return err
 }

@@ -26,4 +26,7 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS at_xact;
 
 -- A hint, which may be lost: it need not wait for the disk.
 -- name: Notify :exec
-SELECT set_config('synchronous_commit', 'off', true), pg_notify(@channel::text, @payload::text);
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('settle_events', @payload::text);
+
+-- name: Listen :exec
+LISTEN settle_events;
