@@ -33,7 +33,7 @@ func run() int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), paymentsCommand(),
+	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), watchCommand(), paymentsCommand(), eventsCommand(),
 		merchantsCommand(), keysCommand(), webhooksCommand(), booksCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
