@@ -168,7 +168,7 @@ func (s *Server) open(ctx context.Context, c *gin.Context) (sink, context.Contex
 			return nil, nil, fmt.Errorf("accept: %w", err)
 		}
 		ctx = conn.CloseRead(ctx) // answers pings; a client that talks is cut
-		return &socket{ctx: ctx, conn: conn, write: s.streams.write}, ctx, nil
+		return &socket{conn: conn, write: s.streams.write}, ctx, nil
 	}
 	out := &eventStream{w: c.Writer, control: http.NewResponseController(c.Writer), write: s.streams.write}
 	_ = out.control.SetReadDeadline(time.Time{}) // the server's is for requests; a write finds out if it could not be lifted
@@ -194,14 +194,14 @@ func (e *eventStream) put(text string) error {
 	return e.control.Flush()
 }
 
-func (e *eventStream) send(m message) error {
+func (e *eventStream) send(_ context.Context, m message) error {
 	if m.event == nil {
 		return e.put("id: " + m.id + "\n\n")
 	}
 	return e.put("id: " + m.id + "\ndata: " + string(m.event) + "\n\n") // rendered JSON has no line breaks
 }
 
-func (e *eventStream) beat() error { return e.put(": heartbeat\n\n") }
+func (e *eventStream) beat(context.Context) error { return e.put(": heartbeat\n\n") }
 
 func (e *eventStream) close(why ending) {
 	if why != clientGone {
@@ -211,12 +211,11 @@ func (e *eventStream) close(why ending) {
 
 // socket writes to a WebSocket.
 type socket struct {
-	ctx   context.Context
 	conn  *websocket.Conn
 	write time.Duration
 }
 
-func (s *socket) send(m message) error {
+func (s *socket) send(ctx context.Context, m message) error {
 	text, err := json.Marshal(struct {
 		ID    string          `json:"id"`
 		Event json.RawMessage `json:"event,omitempty"`
@@ -224,20 +223,22 @@ func (s *socket) send(m message) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.write)
+	ctx, cancel := context.WithTimeout(ctx, s.write)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, text)
 }
 
-func (s *socket) beat() error {
-	ctx, cancel := context.WithTimeout(s.ctx, s.write)
+func (s *socket) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.write)
 	defer cancel()
 	return s.conn.Ping(ctx)
 }
 
 func (s *socket) close(why ending) {
-	code := websocket.StatusNormalClosure
+	var code websocket.StatusCode
 	switch why {
+	case allSent:
+		code = websocket.StatusNormalClosure
 	case clientGone:
 		_ = s.conn.CloseNow() // nobody hears it
 		return

@@ -84,7 +84,7 @@ func (b *bench) follow(t *testing.T, path string, changes ...with) *sse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
 		text, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		t.Fatalf("%s: %s %s", path, resp.Status, text)
@@ -378,7 +378,7 @@ func TestStreamLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		return resp.StatusCode == 200
+		return resp.StatusCode == http.StatusOK
 	})
 }
 

@@ -181,8 +181,8 @@ type feed struct {
 // sink writes to a client. Each call is bounded by a deadline, and after an
 // error only close may follow.
 type sink interface {
-	send(message) error
-	beat() error
+	send(context.Context, message) error
+	beat(context.Context) error
 	close(ending)
 }
 
@@ -204,7 +204,7 @@ func (s *streams) pump(ctx context.Context, one *stream, f *feed, out sink, vali
 	for {
 		batch, err := read(ctx, f)
 		for _, m := range batch {
-			if out.send(m) != nil {
+			if out.send(ctx, m) != nil {
 				return clientGone
 			}
 		}
@@ -227,7 +227,7 @@ func (s *streams) pump(ctx context.Context, one *stream, f *feed, out sink, vali
 			if !valid(ctx) {
 				return keyInvalid
 			}
-			if out.beat() != nil {
+			if out.beat(ctx) != nil {
 				return clientGone
 			}
 		case <-one.wake:

@@ -68,7 +68,7 @@ func eventsCommand() *cobra.Command {
 				last = m.ID
 				return printEvent(cmd.OutOrStdout(), m, asJSON)
 			})
-			if cmd.Context().Err() != nil {
+			if errors.Is(err, context.Canceled) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "go on with: settle events tail --after %s\n", last)
 				return nil
 			}
@@ -115,7 +115,7 @@ func watch(ctx context.Context, out io.Writer, c *apiClient, id string, asJSON b
 		return nil
 	})
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(out, "no longer watching; the payment goes on: settle watch %s\n", id)
 		return nil
 	case err == nil && r.Status != payment.Settled:
@@ -147,7 +147,7 @@ func (c *apiClient) stream(ctx context.Context, path string, each func(message) 
 	last := ""
 	for {
 		again, err := c.streamOnce(ctx, path, &last, each)
-		if !again || ctx.Err() != nil {
+		if !again {
 			return err
 		}
 		select {
