@@ -71,7 +71,7 @@ type keyEntry struct {
 }
 
 // Changed implements store.Listener: whatever changed, all is read again.
-func (k *keyring) Changed() {
+func (k *keyring) Changed(string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.entries)

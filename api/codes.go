@@ -69,6 +69,8 @@ const (
 	InternalError         Code = "internal_error"
 	RateLimited           Code = "rate_limited"
 	BacklogFull           Code = "backlog_full"
+	StreamLimit           Code = "stream_limit"
+	StreamsFull           Code = "streams_full"
 )
 
 // CodeInfo is what a code means, the same for every occurrence.
@@ -136,11 +138,13 @@ var codes = []CodeInfo{
 	{WebhookURLRefused, 422, "Webhooks may not be sent to this address", "Use an address on the public internet, port 443."},
 
 	{RateLimited, 429, "Too many requests", "Nothing was written: repeat the request after Retry-After seconds. RateLimit-Policy tells the quotas of the key and of the merchant, RateLimit what is left of them."},
+	{StreamLimit, 429, "The API key has as many open streams as allowed", "Close one of its 20, or follow all payments with one stream, GET /v1/events/stream."},
 
 	{InternalError, 500, "Something went wrong on our side", "Repeat the request with the same Idempotency-Key; if it persists, tell us the request_id."},
 
 	{DestinationUnverified, 503, "The destination could not be checked just now", "Nothing was written: repeat the request after Retry-After seconds."},
 	{BacklogFull, 503, "More payments are waiting than we take", "Nothing was written, and what was accepted is safe: repeat the request after Retry-After seconds, with the same Idempotency-Key."},
+	{StreamsFull, 503, "This server has as many open streams as it serves", "Connect again after Retry-After seconds; until then read GET /v1/events."},
 	{Unavailable, 503, "The service cannot answer just now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."},
 }
 

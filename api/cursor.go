@@ -23,7 +23,8 @@ func encodeCursor[K any](resource string, filters any, key K) string {
 }
 
 // decodeCursor reads a cursor of this resource and these filters; nil for "".
-func decodeCursor[K any](text, resource string, filters any) (*K, error) {
+// at says where it was given, for the error.
+func decodeCursor[K any](at, text, resource string, filters any) (*K, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -34,7 +35,7 @@ func decodeCursor[K any](text, resource string, filters any) (*K, error) {
 	}
 	if err != nil || c.Version != cursorVersion || c.Resource != resource || string(c.Filters) != string(hashFilters(filters)) {
 		p := fail(CursorInvalid, "")
-		p.Errors = []FieldError{{"query:cursor", CursorInvalid, p.Detail}}
+		p.Errors = []FieldError{{at, CursorInvalid, p.Detail}}
 		return nil, p
 	}
 	return &c.Key, nil

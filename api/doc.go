@@ -16,6 +16,8 @@
 //     mode: what belongs to somebody else does not exist.
 //   - Every error is a [Problem] (RFC 9457) with a code from the table in
 //     codes.go. Domain errors become problems in one function, problemOf.
+//   - A reader of events misses none: the log never shows one before those that
+//     it has shown, and a stream reads rows, for which hints are no substitute.
 //   - Redis only counts requests: without it they are not limited, and nothing
 //     is slower or wrong.
 //   - Every response carries Request-Id; the same id is in the log line, on

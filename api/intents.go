@@ -2,13 +2,10 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
-	"reflect"
 	"regexp"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/payment"
@@ -35,12 +32,6 @@ func (s *Server) registerIntents() {
 		method: http.MethodGet, path: intentsPath + "/{id}", id: "get-payment-intent", tag: tag, scope: IntentsRead,
 		summary: "Get a payment", errors: []int{http.StatusNotFound},
 	}, s.get)
-	register(s, operation{
-		method: http.MethodGet, path: intentsPath + "/{id}/events", id: "list-payment-intent-events", tag: tag, scope: IntentsRead,
-		summary:     "List the events of a payment, oldest first",
-		description: "The same events, byte for byte, that webhooks carry. sequence is gapless.",
-		errors:      []int{http.StatusBadRequest, http.StatusNotFound},
-	}, s.events)
 	register(s, operation{
 		method: http.MethodPost, path: intentsPath + "/{id}/cancel", id: "cancel-payment-intent", tag: tag, scope: IntentsWrite,
 		summary:     "Stop a payment",
@@ -138,7 +129,7 @@ func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if !in.CreatedLT.IsZero() {
 		f.CreatedBefore = &in.CreatedLT
 	}
-	after, err := decodeCursor[store.Cursor](in.Cursor, "payment_intents", in.ListFilters)
+	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, "payment_intents", in.ListFilters)
 	if err != nil {
 		return nil, err
 	}
@@ -155,53 +146,4 @@ func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		out.NextCursor = encodeCursor("payment_intents", in.ListFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return &listOutput{out}, nil
-}
-
-// StoredEvent is an event in the bytes that were stored and signed.
-type StoredEvent struct{ json.RawMessage }
-
-// Schema implements huma.SchemaProvider.
-func (StoredEvent) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[payment.Event](), true, "Event")
-}
-
-// EventList is a page of events.
-type EventList struct {
-	Page
-	Data []StoredEvent `json:"data"`
-}
-
-type eventsInput struct {
-	IntentPath
-	PageQuery
-}
-
-type eventsOutput struct{ Body EventList }
-
-func (s *Server) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
-	if _, err := s.mine(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	after, err := decodeCursor[int64](in.Cursor, "events", in.ID)
-	if err != nil {
-		return nil, err
-	}
-	var sequence int64
-	if after != nil {
-		sequence = *after
-	}
-	who := caller(ctx)
-	rows, err := s.store.IntentEvents(ctx, who.ID, who.Key.Mode, in.ID, sequence, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	out := EventList{Page: Page{Object: "list", HasMore: len(rows) > in.Limit}, Data: []StoredEvent{}}
-	if out.HasMore {
-		rows = rows[:in.Limit]
-		out.NextCursor = encodeCursor("events", in.ID, rows[len(rows)-1].Sequence)
-	}
-	for _, r := range rows {
-		out.Data = append(out.Data, StoredEvent{r.Body})
-	}
-	return &eventsOutput{out}, nil
 }

@@ -28,9 +28,9 @@ func (s *Server) observe(c *gin.Context) {
 	if !saneRequestID.MatchString(id) {
 		id = store.NewID("req")
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+	whole := telemetry.WithLine(telemetry.WithRequestID(telemetry.WithLogger(c.Request.Context(), s.log), id))
+	ctx, cancel := context.WithTimeout(context.WithValue(whole, lastingKey{}, whole), requestTimeout)
 	defer cancel()
-	ctx = telemetry.WithLine(telemetry.WithRequestID(telemetry.WithLogger(ctx, s.log), id))
 	c.Request = c.Request.WithContext(ctx)
 	h := c.Writer.Header()
 	h.Set(requestIDHeader, id)
@@ -48,6 +48,15 @@ func (s *Server) observe(c *gin.Context) {
 		logRequest(ctx, c, began)
 	}()
 	c.Next()
+}
+
+type lastingKey struct{}
+
+// lasting is the context of a request without the deadline that observe gave
+// it: it ends when the client goes away.
+func lasting(ctx context.Context) context.Context {
+	whole, _ := ctx.Value(lastingKey{}).(context.Context)
+	return whole
 }
 
 func (s *Server) recovered(c *gin.Context, r any) {

@@ -76,6 +76,8 @@ type Deps struct {
 	// MaxBacklog is how many accepted payments may wait for the first step of
 	// their workflow before new ones are refused; default: no bound.
 	MaxBacklog int
+	// MaxStreams is how many streams this process serves at once; default 1000.
+	MaxStreams int
 	// Now is the clock for deadlines and caches; default time.Now. Rows get
 	// the database's time.
 	Now func() time.Time
@@ -98,6 +100,7 @@ type Server struct {
 	limiter *limiter
 	backlog *backlog
 	relay   *Relay
+	streams *streams
 	engine  *gin.Engine
 	api     huma.API
 	spec    spec
@@ -121,6 +124,7 @@ func New(d Deps) (*Server, error) {
 		limiter: newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
 		backlog: &backlog{store: d.Store, max: d.MaxBacklog, now: d.Now},
 		relay:   NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
+		streams: newStreams(d.Store, d.MaxStreams, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {
 		s.chains[string(c.Name)], s.chains[c.CAIP2] = c, c
@@ -145,6 +149,8 @@ func (s *Server) route() error {
 	s.api = humagin.New(s.engine, s.humaConfig())
 	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
+	s.registerEvents()
+	s.registerStreams()
 	s.registerQuotes()
 	s.registerAccount()
 	s.registerWebhooks()
@@ -159,9 +165,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // who serves the handler in another way must run it too.
 func (s *Server) Relay() *Relay { return s.relay }
 
-// Run serves on the listener, runs the relay and hears of changes to keys until ctx ends, then lets
-// requests under way finish for at most grace. It returns nil after a clean
-// stop.
+// Run serves on the listener, runs the relay and hears of changes to keys until
+// ctx ends, then ends streams and lets requests under way finish for at most
+// grace. It returns nil after a clean stop.
 func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Duration) error {
 	server := &http.Server{
 		Handler:           s,
@@ -193,5 +199,6 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Dura
 		s.keys.listen(ctx)
 		return nil
 	})
+	group.Go(func() error { return s.streams.run(ctx) })
 	return group.Wait()
 }

@@ -54,6 +54,7 @@ func (p *parser) check(c *Config, fields []setting) {
 	}
 	rule("SETTLE_RATE_LIMIT", p.environ["SETTLE_RATE_LIMIT"], c.RateLimit >= 0 && c.RateLimit <= 1_000_000, "is out of range", "use a number from 0 (no limit) to 1000000")
 	rule("SETTLE_MAX_BACKLOG", p.environ["SETTLE_MAX_BACKLOG"], c.MaxBacklog >= 0 && c.MaxBacklog <= 10_000_000, "is out of range", "use a number from 0 (no bound) to 10000000")
+	rule("SETTLE_MAX_STREAMS", p.environ["SETTLE_MAX_STREAMS"], c.MaxStreams >= 1 && c.MaxStreams <= 100_000, "is out of range", "use a number from 1 to 100000")
 	rule("SETTLE_WORKER_STOP_TIMEOUT", p.environ["SETTLE_WORKER_STOP_TIMEOUT"],
 		c.WorkerStopTimeout >= time.Second && c.WorkerStopTimeout <= 10*time.Minute, "is out of range", "use 1s to 10m")
 	rule("SETTLE_UPKEEP_EVERY", p.environ["SETTLE_UPKEEP_EVERY"],

@@ -58,6 +58,8 @@ type Config struct {
 	// new ones are refused; 0: no bound.
 	MaxBacklog int `env:"SETTLE_MAX_BACKLOG" envDefault:"10000" used:"api"`
 
+	MaxStreams int `env:"SETTLE_MAX_STREAMS" envDefault:"1000" used:"api"` // open at once, per process
+
 	ChainsFile string `env:"SETTLE_CHAINS_FILE" needed:"api,worker,check" used:"admin"`
 	KeysFile   string `env:"SETTLE_KEYS_FILE" needed:"worker" used:"admin"`
 

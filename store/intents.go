@@ -77,6 +77,7 @@ func (tx *Tx) accept(ctx context.Context, i payment.Intent, key IdempotencyKey, 
 	if err := tx.InsertIntent(ctx, p); err != nil {
 		return fault(err)
 	}
+	tx.announce(i)
 	return i, nil
 }
 
@@ -161,6 +162,7 @@ func (tx *Tx) SaveIntent(ctx context.Context, before, after payment.Intent) (pay
 	if n == 0 {
 		return payment.Intent{}, fmt.Errorf("%w: intent %s is not at version %d any more", ErrConflict, before.ID, before.Version)
 	}
+	tx.announce(stored)
 	return stored, nil
 }
 

@@ -18,13 +18,17 @@ const (
 // Channel is what the database tells changes on.
 type Channel string
 
-// Principals tells of changes to API keys and merchants.
-const Principals Channel = "principals"
+// Channels.
+const (
+	Principals Channel = "principals"    // changes of API keys and merchants
+	hints      Channel = "settle_events" // see Hint
+)
 
 // Listener is told what happens on a channel. It must not wait.
 type Listener interface {
-	// Changed: something changed, or may have while nobody listened.
-	Changed()
+	// Changed: something changed. Without a payload: anything may have, while
+	// nobody listened.
+	Changed(payload string)
 	// Heard: of everything that was committed before asked, Changed was told.
 	Heard(asked time.Time)
 }
@@ -37,7 +41,7 @@ func (s *Store) Listen(ctx context.Context, channel Channel, l Listener) error {
 	fault := func(err error) error { return fmt.Errorf("listen to %s: %w", channel, err) }
 	cfg := s.pool.Config().ConnConfig
 	cfg.RuntimeParams["application_name"] = "settle listen"
-	cfg.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { l.Changed() }
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { l.Changed(n.Payload) }
 	conn, err := within(ctx, func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg) })
 	if err != nil {
 		return fault(err)
@@ -50,7 +54,7 @@ func (s *Store) Listen(ctx context.Context, channel Channel, l Listener) error {
 	}); err != nil {
 		return fault(err)
 	}
-	l.Changed()
+	l.Changed("")
 	for {
 		asked := time.Now()
 		if _, err := within(ctx, func(ctx context.Context) (any, error) { return nil, conn.Ping(ctx) }); err != nil {

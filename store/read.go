@@ -79,32 +79,6 @@ func given(s string) *string {
 	return &s
 }
 
-// EventRow is an event of an intent. Body is the stored rendering of
-// payment.Event, which webhooks sign.
-type EventRow struct {
-	ID        string
-	Sequence  int64
-	Type      string
-	Body      []byte
-	CreatedAt time.Time
-}
-
-// IntentEvents returns at most limit events of the merchant's intent with a
-// sequence above afterSequence, in order. An intent of anybody else has none.
-func (s *Store) IntentEvents(ctx context.Context, merchantID string, mode payment.Mode, intentID string, afterSequence int64, limit int) ([]EventRow, error) {
-	rows, err := s.queries.ListIntentEvents(ctx, db.ListIntentEventsParams{
-		IntentID: &intentID, MerchantID: merchantID, Mode: string(mode), AfterSequence: afterSequence, MaxRows: int32(limit),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("events of intent %s: %w", intentID, err)
-	}
-	events := make([]EventRow, len(rows))
-	for n, r := range rows {
-		events[n] = EventRow(r)
-	}
-	return events, nil
-}
-
 // IdleIntents returns at most limit open intents behind a place in the order
 // of their creation, of whoever, that nobody has changed for idle, or if they
 // are sent, for sentIdle.

@@ -38,6 +38,7 @@ type Store struct {
 	tracer  pgx.QueryTracer
 	facts   *cache // see Tx.Remember
 	found   *cache // merchants by id
+	hints   *announcer
 }
 
 // Option changes what Open does.
@@ -87,13 +88,17 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	s.hints = announce(s.queries)
 	return s, nil
 }
 
 func millis(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 
 // Close waits for borrowed connections and closes the pool.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.hints.close()
+	s.pool.Close()
+}
 
 // Ping asks the database for an answer.
 func (s *Store) Ping(ctx context.Context) error {

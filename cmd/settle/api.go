@@ -41,7 +41,7 @@ func apiCommand() *cobra.Command {
 			defer temporal.Close()
 			deps := api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets),
 				Log: p.log, Peppers: p.config.APIKeyPeppers, PublicURL: p.config.PublicURL, Sealer: sealer, Guard: p.guard(),
-				KeyUsed: p.store.NoteKeyUse, RateLimit: p.config.RateLimit, MaxBacklog: p.config.MaxBacklog}
+				KeyUsed: p.store.NoteKeyUse, RateLimit: p.config.RateLimit, MaxBacklog: p.config.MaxBacklog, MaxStreams: p.config.MaxStreams}
 			if p.config.RedisURL == "" {
 				p.log.Info("rate limits are off: SETTLE_REDIS_URL is not set")
 			} else {

@@ -62,11 +62,10 @@ func (c *apiClient) call(ctx context.Context, method, path, idempotencyKey strin
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
+	req, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.key)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -78,21 +77,39 @@ func (c *apiClient) call(ctx context.Context, method, path, idempotencyKey strin
 		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
-	if err != nil {
+	if err := refusal(resp); err != nil {
 		return err
 	}
-	if resp.StatusCode >= 300 {
-		var p problem
-		if json.Unmarshal(b, &p) != nil || p.Code == "" {
-			return fmt.Errorf("%s %s: %s", method, path, resp.Status)
-		}
-		return p
-	}
-	if out == nil {
-		return nil
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil || out == nil {
+		return err
 	}
 	return json.Unmarshal(b, out)
+}
+
+const maxAnswer = 4 << 20 // bytes that are read of an answer
+
+// request is a request with the merchant's key.
+func (c *apiClient) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	return req, nil
+}
+
+// refusal is the error that an answer tells, as a problem if it is one.
+func refusal(resp *http.Response) error {
+	if resp.StatusCode < 300 {
+		return nil
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	var p problem
+	if err != nil || json.Unmarshal(b, &p) != nil || p.Code == "" {
+		return fmt.Errorf("%s %s: %s", resp.Request.Method, resp.Request.URL.Path, resp.Status)
+	}
+	return p
 }
 
 func (c *apiClient) intent(ctx context.Context, id string) (payment.Resource, error) {

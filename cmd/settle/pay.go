@@ -1,21 +1,15 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 )
-
-// followEvery is how often pay asks for new events.
-const followEvery = 300 * time.Millisecond
 
 func payCommand() *cobra.Command {
 	var to []string
@@ -52,7 +46,8 @@ for each step. Interrupting it stops the watching, never the payment.`,
 			if err := c.call(cmd.Context(), http.MethodPost, "/v1/payment_intents", key, body, &r); err != nil {
 				return err
 			}
-			return follow(cmd.Context(), cmd.OutOrStdout(), c, r.ID)
+			fmt.Fprintln(cmd.OutOrStdout(), r.ID)
+			return watch(cmd.Context(), cmd.OutOrStdout(), c, r.ID, false)
 		},
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "destination as CHAIN:ADDRESS; give one per chain the payee accepts")
@@ -61,44 +56,6 @@ for each step. Interrupting it stops the watching, never the payment.`,
 	cmd.Flags().StringVar(&reference, "reference", "", "your reference")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
-}
-
-// follow prints a line per event until the payment ends.
-func follow(ctx context.Context, out io.Writer, c *apiClient, id string) error {
-	fmt.Fprintln(out, id)
-	var began time.Time
-	var seen int64
-	ticker := time.NewTicker(followEvery)
-	defer ticker.Stop()
-	for {
-		var events page[payment.Event]
-		if err := c.call(ctx, http.MethodGet, fmt.Sprintf("/v1/payment_intents/%s/events?limit=100", id), "", nil, &events); err != nil {
-			return err
-		}
-		for _, e := range events.Data {
-			r := e.Data.Object
-			if r.Sequence <= seen {
-				continue
-			}
-			seen = r.Sequence
-			if began.IsZero() {
-				began = r.CreatedAt
-			}
-			fmt.Fprintf(out, "%8.2fs  %-14s %s\n", r.UpdatedAt.Sub(began).Seconds(), r.Status, remark(r))
-			if r.Status.Terminal() {
-				if r.Status != payment.Settled {
-					return fmt.Errorf("%s ended as %s", id, r.Status)
-				}
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			fmt.Fprintf(out, "no longer watching; the payment goes on: settle payments show %s\n", id)
-			return nil
-		case <-ticker.C:
-		}
-	}
 }
 
 // remark says what is worth knowing about a state.

@@ -113,13 +113,33 @@ func (d *Deployment) Get(t sandbox.T, id string) payment.Resource {
 // Events reads all events of an intent.
 func (d *Deployment) Events(t sandbox.T, id string) []payment.Event {
 	t.Helper()
-	a, err := d.Call(t.Context(), http.MethodGet, "/v1/payment_intents/"+id+"/events?limit=100", "", nil)
+	return d.eventPage(t, "/v1/payment_intents/"+id+"/events?limit=100")
+}
+
+// LoggedEvents reads the events of an intent from the log of all payments, as
+// soon as it has n of them, or after storyTimeout: an older transaction of anybody
+// may hold it up.
+func (d *Deployment) LoggedEvents(t sandbox.T, id string, n int) []payment.Event {
+	t.Helper()
+	deadline := time.Now().Add(storyTimeout)
+	for {
+		events := d.eventPage(t, "/v1/events?limit=100&payment_intent="+id)
+		if len(events) >= n || time.Now().After(deadline) {
+			return events
+		}
+		pause(t.Context(), 50*time.Millisecond)
+	}
+}
+
+func (d *Deployment) eventPage(t sandbox.T, path string) []payment.Event {
+	t.Helper()
+	a, err := d.Call(t.Context(), http.MethodGet, path, "", nil)
 	must(t, err)
 	var page struct {
 		Data []payment.Event `json:"data"`
 	}
 	if a.Status != http.StatusOK {
-		t.Fatalf("events of %s: %d %s", id, a.Status, a.Body)
+		t.Fatalf("%s: %d %s", path, a.Status, a.Body)
 	}
 	must(t, json.Unmarshal(a.Body, &page))
 	return page.Data

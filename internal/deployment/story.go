@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -54,9 +55,13 @@ func (s *story) say(format string, args ...any) {
 	s.found = append(s.found, s.id+": "+fmt.Sprintf(format, args...))
 }
 
-// events: gapless from 1, and the last one's snapshot is what GET shows.
+// events: gapless from 1, the last one's snapshot is what GET shows, and the
+// log of all payments has the same ones.
 func (s *story) events() {
 	events := s.d.Events(s.t, s.id)
+	if logged := s.d.LoggedEvents(s.t, s.id, len(events)); !reflect.DeepEqual(logged, events) {
+		s.say("the log has %v, the payment's list %v", logged, events)
+	}
 	for n, e := range events {
 		if e.Data.Object.Sequence != int64(n+1) {
 			s.say("event %d has sequence %d", n+1, e.Data.Object.Sequence)

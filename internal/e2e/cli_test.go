@@ -28,6 +28,15 @@ func TestCommandLine(t *testing.T) {
 	if show := d.Run(t, "payments", "show", id); !strings.Contains(show, `"reference": "invoice-7"`) || !strings.Contains(show, "payment_intent.settled") {
 		t.Errorf("payments show:\n%s", show)
 	}
+	if watched := d.Run(t, "watch", id, "--output", "json"); !strings.HasPrefix(watched, `{"id":"1","event":{"id":"evt_`) || strings.Count(watched, "\n") != len(d.Events(t, id)) {
+		t.Errorf("watch:\n%s", watched)
+	}
+	if out, err := d.TryRun("watch", "pi_none"); err == nil || !strings.Contains(out, "not_found") {
+		t.Errorf("watch nothing: %v\n%s", err, out)
+	}
+	if out, err := d.TryRun("events", "tail", "--after", "nowhere"); err == nil || !strings.Contains(out, "cursor_invalid") {
+		t.Errorf("tail from nowhere: %v\n%s", err, out)
+	}
 	if out, err := d.TryRun("pay", "1.50", "--to", "ethereum:0x123"); err == nil || !strings.Contains(out, "address_malformed") {
 		t.Errorf("a bad address: %v\n%s", err, out)
 	}

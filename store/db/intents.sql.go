@@ -353,61 +353,6 @@ func (q *Queries) ListIntentEntries(ctx context.Context, intentID string) ([]Lis
 	return items, nil
 }
 
-const listIntentEvents = `-- name: ListIntentEvents :many
-SELECT id, sequence, type, body, created_at FROM events
- WHERE intent_id = $1 AND merchant_id = $2 AND mode = $3 AND sequence > $4
- ORDER BY sequence
- LIMIT $5
-`
-
-type ListIntentEventsParams struct {
-	IntentID      *string
-	MerchantID    string
-	Mode          string
-	AfterSequence int64
-	MaxRows       int32
-}
-
-type ListIntentEventsRow struct {
-	ID        string
-	Sequence  int64
-	Type      string
-	Body      []byte
-	CreatedAt time.Time
-}
-
-func (q *Queries) ListIntentEvents(ctx context.Context, arg ListIntentEventsParams) ([]ListIntentEventsRow, error) {
-	rows, err := q.db.Query(ctx, listIntentEvents,
-		arg.IntentID,
-		arg.MerchantID,
-		arg.Mode,
-		arg.AfterSequence,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ListIntentEventsRow{}
-	for rows.Next() {
-		var i ListIntentEventsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Sequence,
-			&i.Type,
-			&i.Body,
-			&i.CreatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listIntentOutcomes = `-- name: ListIntentOutcomes :many
 SELECT slot_id, intent_id, result, chain, tx_hash, block_hash, block_height, log_index, amount, address, fee, fee_payer, proof, effective_at, recorded_at FROM outcomes WHERE intent_id = $1 ORDER BY recorded_at, slot_id
 `

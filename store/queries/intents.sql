@@ -94,12 +94,6 @@ SELECT * FROM payment_intents
  ORDER BY created_at DESC, id DESC
  LIMIT @max_rows;
 
--- name: ListIntentEvents :many
-SELECT id, sequence, type, body, created_at FROM events
- WHERE intent_id = @intent_id AND merchant_id = @merchant_id AND mode = @mode AND sequence > @after_sequence
- ORDER BY sequence
- LIMIT @max_rows;
-
 -- name: ListIntentAttempts :many
 SELECT * FROM attempts WHERE intent_id = @intent_id ORDER BY seq;
 

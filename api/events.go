@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"regexp"
+
+	"github.com/danielgtaylor/huma/v2"
+	"go.uber.org/zap"
+
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/telemetry"
+)
+
+const eventsPath = "/v1/events"
+
+func (s *Server) registerEvents() {
+	const tag = "Events"
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}/events", id: "list-payment-intent-events", tag: tag, scope: IntentsRead,
+		summary:     "List the events of a payment, oldest first",
+		description: "The same events, byte for byte, that webhooks carry. sequence is gapless.",
+		errors:      []int{http.StatusBadRequest, http.StatusNotFound},
+	}, s.intentEvents)
+	register(s, operation{
+		method: http.MethodGet, path: eventsPath, id: "list-events", tag: tag, scope: IntentsRead,
+		summary: "List the events of all payments, oldest first",
+		description: "The log of everything that happened to your payments in the key's mode, to catch up from. Its order never changes, " +
+			"and nothing ever appears before an event that it has shown: keep next_cursor, and what follows it is all that you have not seen. " +
+			"Events are kept for 30 days or longer.",
+		errors: []int{http.StatusBadRequest},
+	}, s.eventLog)
+	register(s, operation{
+		method: http.MethodGet, path: eventsPath + "/{id}", id: "get-event", tag: tag, scope: IntentsRead,
+		summary: "Get an event", errors: []int{http.StatusNotFound},
+	}, s.event)
+}
+
+// StoredEvent is an event in the bytes that were stored and signed.
+type StoredEvent struct{ json.RawMessage }
+
+// Schema implements huma.SchemaProvider.
+func (StoredEvent) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[payment.Event](), true, "Event")
+}
+
+// EventList is a page of events.
+type EventList struct {
+	Page
+	Data []StoredEvent `json:"data"`
+}
+
+type intentEventsInput struct {
+	IntentPath
+	PageQuery
+}
+
+type eventsOutput struct{ Body EventList }
+
+func (s *Server) intentEvents(ctx context.Context, in *intentEventsInput) (*eventsOutput, error) {
+	if _, err := s.mine(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	after, err := decodeCursor[int64]("query:cursor", in.Cursor, "events", in.ID)
+	if err != nil {
+		return nil, err
+	}
+	var sequence int64
+	if after != nil {
+		sequence = *after
+	}
+	who := caller(ctx)
+	rows, err := s.store.IntentEvents(ctx, who.ID, who.Key.Mode, in.ID, sequence, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := EventList{Page: Page{Object: "list", HasMore: len(rows) > in.Limit}, Data: []StoredEvent{}}
+	if out.HasMore {
+		rows = rows[:in.Limit]
+		out.NextCursor = encodeCursor("events", in.ID, rows[len(rows)-1].Sequence)
+	}
+	for _, r := range rows {
+		out.Data = append(out.Data, StoredEvent{r.Body})
+	}
+	return &eventsOutput{out}, nil
+}
+
+// EventFilters are what a place in the log is bound to.
+type EventFilters struct {
+	Type          []string `query:"type" maxItems:"11" doc:"One or several, separated by commas" enum:"payment_intent.created,payment_intent.routed,payment_intent.submitted,payment_intent.confirming,payment_intent.manual_review,payment_intent.settled,payment_intent.failed,payment_intent.canceled,payment_intent.expired,payment_intent.rejected,payment_intent.updated" json:"t"`
+	PaymentIntent string   `query:"payment_intent" maxLength:"64" doc:"Id of a payment" json:"i"`
+}
+
+type logInput struct {
+	EventFilters
+	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	After string `query:"after" maxLength:"1000" doc:"next_cursor of the page before, with the same filters; without it the log is read from its beginning"`
+}
+
+// EventLog is a page of the log.
+type EventLog struct {
+	Object     string        `json:"object" enum:"list"`
+	HasMore    bool          `json:"has_more" doc:"Whether more follows right now"`
+	NextCursor string        `json:"next_cursor" doc:"Pass it as after, now or at any later time, for what follows"`
+	Data       []StoredEvent `json:"data"`
+}
+
+type logOutput struct{ Body EventLog }
+
+// eventLog pages through the log of the caller's events.
+func (s *Server) eventLog(ctx context.Context, in *logInput) (*logOutput, error) {
+	place, err := logPlace("query:after", in.After, in.EventFilters)
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.store.Events(ctx, logFilter(ctx, in.EventFilters), place, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	out := EventLog{Object: "list", HasMore: len(events) > in.Limit, Data: []StoredEvent{}}
+	if out.HasMore {
+		events = events[:in.Limit]
+	}
+	for _, e := range events {
+		out.Data = append(out.Data, StoredEvent{e.Body})
+		place = e.Place
+	}
+	out.NextCursor = logCursor(in.EventFilters, place)
+	return &logOutput{out}, nil
+}
+
+// logPlace reads a cursor of the log; the beginning for "".
+func logPlace(at, cursor string, f EventFilters) (store.EventPlace, error) {
+	place, err := decodeCursor[store.EventPlace](at, cursor, "events_log", f)
+	if err != nil || place == nil {
+		return store.EventPlace{}, err
+	}
+	return *place, nil
+}
+
+func logCursor(f EventFilters, place store.EventPlace) string {
+	return encodeCursor("events_log", f, place)
+}
+
+func logFilter(ctx context.Context, f EventFilters) store.EventFilter {
+	who := caller(ctx)
+	return store.EventFilter{MerchantID: who.ID, Mode: who.Key.Mode, IntentID: f.PaymentIntent, Types: f.Type}
+}
+
+type eventInput struct {
+	ID string `path:"id" maxLength:"64" example:"evt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+}
+
+type eventOutput struct{ Body StoredEvent }
+
+var eventID = regexp.MustCompile(`^evt_[0-9a-f]{32}$`)
+
+func (s *Server) event(ctx context.Context, in *eventInput) (*eventOutput, error) {
+	if !eventID.MatchString(in.ID) {
+		return nil, fail(NotFound, "")
+	}
+	telemetry.Add(ctx, zap.String("event_id", in.ID))
+	who := caller(ctx)
+	row, err := s.store.MerchantEvent(ctx, who.ID, who.Key.Mode, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &eventOutput{StoredEvent{row.Body}}, nil
+}
