@@ -34,7 +34,7 @@ func run() int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), paymentsCommand(),
-		merchantsCommand(), keysCommand(), webhooksCommand(), booksCommand())
+		merchantsCommand(), keysCommand(), hooksCommand(), booksCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
