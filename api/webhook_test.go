@@ -319,7 +319,7 @@ func TestReplayGoesInPages(t *testing.T) {
 	h := setupHooks(t, "payment_intent.created")
 	h.do("POST", h.at+"/disable", nil).want(200)
 	for range webhooks.MaxReplay + 1 {
-		h.create()
+		h.create(set("amount", "0.01"))
 	}
 	h.do("POST", h.at+"/enable", nil).want(200)
 	body := map[string]any{"since": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), "status": "all"}
