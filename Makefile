@@ -41,8 +41,8 @@ test-short: deps $(BUILD)/sandbox ## The tests of the product only, cached
 lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
 
 .PHONY: bench
-bench: deps $(BUILD)/sandbox ## Payments per second at saturation beside the empty-workflow rate of the same run
-	$(BUILD)/sandbox exec -- go run ./internal/bench
+bench: deps $(BUILD)/sandbox ## Payments per second at saturation beside the empty-workflow rate of the same run; BENCH="-webhooks 100" measures webhooks beside dead endpoints
+	$(BUILD)/sandbox exec -- go run ./internal/bench $(BENCH)
 
 .PHONY: certify
 certify: deps $(BUILD)/sandbox ## Kill and lie while paying, and prove that each payment was made once; CERTIFY="-short", "-payments 1000 -kills 200 -seed 7"

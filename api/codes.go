@@ -37,6 +37,7 @@ const (
 	IdempotencyMismatch  Code = "idempotency_mismatch"
 	Conflict             Code = "conflict"
 	WebhookEndpointLimit Code = "webhook_endpoint_limit"
+	WebhookEndpointOff   Code = "webhook_endpoint_disabled"
 
 	ValidationFailed     Code = "validation_failed"
 	FieldMissing         Code = "field_missing"
@@ -107,6 +108,7 @@ var codes = []CodeInfo{
 	{IdempotencyKeyUsed, 409, "The Idempotency-Key was used long ago", "Its stored answer has expired, and the payment it made stands: find it in the list, and use a new key for a new payment."},
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
+	{WebhookEndpointOff, 409, "The webhook endpoint is disabled", "Enable it first: nothing is sent to a disabled endpoint."},
 
 	{RequestTooLarge, 413, "The body is too large", "Keep it below 64 kB."},
 	{UnsupportedMediaType, 415, "The body's media type is not supported", "Send Content-Type: application/json."},

@@ -29,6 +29,8 @@ func problemOf(err error) *Problem {
 		return fail(Conflict, "").because(err)
 	case errors.Is(err, webhooks.ErrTooManyEndpoints):
 		return fail(WebhookEndpointLimit, "").because(err)
+	case errors.Is(err, webhooks.ErrEndpointDisabled):
+		return fail(WebhookEndpointOff, "").because(err)
 	case errors.Is(err, webhooks.ErrAddressRefused):
 		return failFields([]FieldError{{"#/url", WebhookURLRefused, said(err, webhooks.ErrAddressRefused)}})
 	case errors.Is(err, webhooks.ErrURL):

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/webhooks"
 )
 
 // version of the HTTP interface.
@@ -59,6 +60,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "PaymentIntent"
 	case reflect.TypeFor[payment.ReviewState]():
 		return "Review"
+	case reflect.TypeFor[webhooks.Endpoint]():
+		return "WebhookEndpoint"
 	}
 	return huma.DefaultSchemaNamer(t, hint)
 }

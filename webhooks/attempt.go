@@ -21,21 +21,38 @@ var errNotRecorded = errors.New("attempt not recorded")
 type due struct {
 	eventID    string
 	endpointID string
-	intentID   string
-	attempts   int // made before
+	intentID   string // "": the event is not about a payment
+	attempts   int    // made before
+	scheduled  int    // those of them that the schedule counts
 	body       []byte
 	url        string
 	mode       payment.Mode
 	secret     []byte // sealed
+	previous   []byte // sealed; nil: none signs beside secret
 	enabled    bool
+	failing    bool // the endpoint has failed failingAfter times in a row
 }
 
 func dueOf(r db.PendingDeliveriesRow) due {
-	return due{
-		eventID: r.EventID, endpointID: r.EndpointID, intentID: r.IntentID, attempts: int(r.Attempts),
-		body: r.Body, url: r.Url, mode: payment.Mode(r.Mode), secret: r.Secret,
-		enabled: r.EndpointState == string(Enabled),
+	x := due{
+		eventID: r.EventID, endpointID: r.EndpointID, attempts: int(r.Attempts), scheduled: int(r.Attempts - r.ScheduledFrom),
+		body: r.Body, url: r.Url, mode: payment.Mode(r.Mode), secret: r.Secret, previous: r.PreviousSecret,
+		enabled: r.EndpointState == string(Enabled), failing: r.Failures >= failingAfter,
 	}
+	if r.IntentID != nil {
+		x.intentID = *r.IntentID
+	}
+	return x
+}
+
+// secrets opens what an attempt signs with, the current secret first.
+func (d *Deliverer) secrets(x due) ([][]byte, error) {
+	key, err := d.sealer.Open(x.secret, x.endpointID)
+	if err != nil || x.previous == nil {
+		return [][]byte{key}, err
+	}
+	previous, err := d.sealer.Open(x.previous, x.endpointID)
+	return [][]byte{key, previous}, err
 }
 
 // try is a due delivery after one attempt.
@@ -46,22 +63,27 @@ type try struct {
 	retryIn time.Duration // with store.DeliveryPending
 }
 
-// attempt waits for a slot of the endpoint and sends once. ok is false if no
-// slot came free in time or ctx ended, and nothing was sent.
-func (d *Deliverer) attempt(ctx context.Context, x due, patience time.Duration) (t try, ok bool) {
-	release, ok := d.slots.acquire(ctx, x.endpointID, patience)
+// attempt waits a moment for a slot of the endpoint and sends once. ok is false
+// if no slot came free in time or ctx ended, and nothing was sent. An endpoint
+// that keeps failing is given one slot, for which nobody waits.
+func (d *Deliverer) attempt(ctx context.Context, x due) (t try, ok bool) {
+	slots, patience := d.slots, d.patience
+	if x.failing {
+		slots, patience = d.probes, 0
+	}
+	release, ok := slots.acquire(ctx, x.endpointID, patience)
 	if !ok {
 		return try{}, false
 	}
 	defer release()
 	t = try{due: x, state: store.DeliveryPending}
-	key, err := d.sealer.Open(x.secret, x.endpointID)
+	keys, err := d.secrets(x)
 	if err != nil {
 		t.result = Result{Error: "signing secret: " + err.Error(), Outcome: Retry, Blame: BlameUs}
 		return t, true
 	}
 	t.result = d.sender.Send(ctx, Request{
-		URL: x.url, Mode: x.mode, Secrets: [][]byte{key}, EventID: x.eventID, Body: x.body,
+		URL: x.url, Mode: x.mode, Secrets: keys, EventID: x.eventID, Body: x.body,
 	})
 	switch t.result.Outcome {
 	case Delivered:
@@ -70,7 +92,7 @@ func (d *Deliverer) attempt(ctx context.Context, x due, patience time.Duration) 
 		t.state = store.DeliveryDiscarded
 	default:
 		var again bool
-		if t.retryIn, again = NextDelay(x.attempts+1, t.result.RetryAfter, jitter()); !again {
+		if t.retryIn, again = NextDelay(x.scheduled+1, t.result.RetryAfter, jitter()); !again {
 			t.state = store.DeliveryExhausted
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -169,8 +170,16 @@ func TestGoneDisablesTheEndpoint(t *testing.T) {
 	other := b.intent()
 	r.FailNext(410, 1)
 
-	if sum := b.deliverPending(id); sum.Delivered != 2 || len(sum.Pending) != 0 {
+	sum := b.deliverPending(id)
+	if sum.Delivered != 2 || len(sum.Pending) != 1 || sum.Pending[0].EndpointID == e.ID {
 		t.Fatalf("%+v", sum)
+	}
+	// the merchant's other endpoint is told
+	if res := b.deliverOne(sum.Pending[0]); !res.Done || res.State != store.DeliveryDelivered {
+		t.Errorf("announcement: %+v", res)
+	}
+	if told := ok.Deliveries(e.ID); len(told) != 1 || told[0].Event.Type != webhooks.EndpointDisabled || !strings.Contains(string(told[0].Body), `"disabled_reason":"gone"`) {
+		t.Errorf("told %+v", told)
 	}
 	list, err := webhooks.ListEndpoints(b.ctx, b.store, b.merchant, payment.Test)
 	if err != nil || len(list) != 2 || list[0].ID != e.ID || list[0].State != webhooks.Disabled || list[1].State != webhooks.Enabled {
@@ -197,7 +206,7 @@ func TestDisabledEndpointsAreDiscarded(t *testing.T) {
 	b := setup(t)
 	r, e := b.endpoint("*")
 	id := b.intent()
-	if _, err := webhooks.DisableEndpoint(b.ctx, b.store, b.merchant, payment.Test, e.ID); err != nil {
+	if _, err := webhooks.DisableEndpoint(b.ctx, b.store, b.at(e)); err != nil {
 		t.Fatal(err)
 	}
 	if sum := b.deliverPending(id); sum.Delivered != 0 || len(sum.Pending) != 0 {

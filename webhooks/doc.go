@@ -17,12 +17,17 @@
 //   - Our own failures (a missing master key, a worker that shuts down) leave
 //     the delivery as it was: they count neither as attempts nor against the
 //     endpoint.
-//   - At most [PerEndpoint] requests to one endpoint are under way in a process.
+//   - At most [PerEndpoint] requests to one endpoint are under way in a process,
+//     and one if it keeps failing. No endpoint holds up a payment for more than
+//     two seconds, or the record of another's delivery at all.
+//   - An endpoint that is given up (410, or nothing but failures for
+//     [DisableAfter]) is disabled together with the event that says so.
 //
 // Time belongs to Temporal: this package computes when a delivery is due next
 // and never waits for it. [Deliverer.DeliverPending] is the first try, inside
-// the payment's own workflow; what fails there gets a WebhookDelivery workflow
-// that calls [Deliverer.DeliverOne] until it is done.
+// the payment's own workflow; what fails there, and what is asked for again
+// ([Resend], [Replay], [Test]), gets a WebhookDelivery workflow that calls
+// [Deliverer.DeliverOne] until it is done.
 //
 // Callers: activities (Deliverer), api (endpoints), cmd/settle.
 package webhooks

@@ -85,7 +85,7 @@ func TestEndpointsAreLimitedPerMerchantAndMode(t *testing.T) {
 		t.Fatalf("%d endpoints, %d refused, %v", len(list), refused.Load(), err)
 	}
 	// a disabled one makes room
-	if _, err := webhooks.DisableEndpoint(b.ctx, b.store, b.merchant, payment.Live, list[0].ID); err != nil {
+	if _, err := webhooks.DisableEndpoint(b.ctx, b.store, webhooks.EndpointRef{MerchantID: b.merchant, Mode: payment.Live, ID: list[0].ID}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := webhooks.CreateEndpoint(b.ctx, b.store, b.sealer, webhooks.Guard{}, webhooks.NewEndpoint{
@@ -107,12 +107,12 @@ func TestMerchantsDoNotSeeEachOther(t *testing.T) {
 		if list, err := webhooks.ListEndpoints(b.ctx, b.store, who.merchant, who.mode); err != nil || len(list) != 0 {
 			t.Errorf("%v: %v, %v", who, list, err)
 		}
-		if _, err := webhooks.DisableEndpoint(b.ctx, b.store, who.merchant, who.mode, e.ID); !errors.Is(err, store.ErrNotFound) {
+		if _, err := webhooks.DisableEndpoint(b.ctx, b.store, webhooks.EndpointRef{MerchantID: who.merchant, Mode: who.mode, ID: e.ID}); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%v: %v, want not found", who, err)
 		}
 	}
 	for range 2 {
-		if got, err := webhooks.DisableEndpoint(b.ctx, b.store, b.merchant, payment.Test, e.ID); err != nil || got.State != webhooks.Disabled {
+		if got, err := webhooks.DisableEndpoint(b.ctx, b.store, b.at(e)); err != nil || got.State != webhooks.Disabled {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}

@@ -70,6 +70,11 @@ func (b *bundle) subscribe(h http.Handler, types ...string) (webhooks.Endpoint, 
 	return e, secret
 }
 
+// at names an endpoint.
+func (b *bundle) at(e webhooks.Endpoint) webhooks.EndpointRef {
+	return webhooks.EndpointRef{MerchantID: e.MerchantID, Mode: e.Mode, ID: e.ID}
+}
+
 // intent makes one in test mode, which is one event: payment_intent.created.
 func (b *bundle) intent() string {
 	b.Helper()

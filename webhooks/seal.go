@@ -88,3 +88,12 @@ func (s *Sealer) Open(sealed []byte, owner string) ([]byte, error) {
 func additional(header []byte, owner string) []byte {
 	return append(append([]byte(nil), header...), owner...)
 }
+
+// reseal seals under the current key what was sealed for owner under any.
+func (s *Sealer) reseal(sealed []byte, owner string) ([]byte, error) {
+	plaintext, err := s.Open(sealed, owner)
+	if err != nil {
+		return nil, err
+	}
+	return s.Seal(plaintext, owner), nil
+}

@@ -8,7 +8,8 @@ import (
 )
 
 // WebhookDelivery retries one delivery until the endpoint takes it, or the
-// schedule of attempts ends. The first attempt was made by the payment.
+// schedule of attempts ends. The first attempt was usually made by the payment.
+// If the endpoint is disabled over it, what announces that goes on by itself.
 func WebhookDelivery(ctx workflow.Context, d activities.DeliveryRef) (activities.DeliveryResult, error) {
 	if wait := d.NextDue.Sub(workflow.Now(ctx)); wait > 0 {
 		if err := workflow.Sleep(ctx, wait); err != nil {
@@ -17,15 +18,17 @@ func WebhookDelivery(ctx workflow.Context, d activities.DeliveryRef) (activities
 	}
 	var result activities.DeliveryResult
 	ctx = workflow.WithActivityOptions(ctx, redelivering)
-	err := workflow.ExecuteActivity(ctx, steps.RetryWebhook, d).Get(ctx, &result)
-	return result, err
+	if err := workflow.ExecuteActivity(ctx, steps.RetryWebhook, d).Get(ctx, &result); err != nil {
+		return result, err
+	}
+	return result, startDeliveries(ctx, result.Announced)
 }
 
 // startDeliveries has each delivery retried by a workflow of its own, unless
 // one runs.
 func startDeliveries(ctx workflow.Context, ds []activities.DeliveryRef) error {
 	for _, d := range ds {
-		cctx := workflow.WithChildOptions(ctx, apart(d.EventID+"/"+d.EndpointID))
+		cctx := workflow.WithChildOptions(ctx, apart(deliveryID(d)))
 		if err := started(ctx, workflow.ExecuteChildWorkflow(cctx, WebhookDelivery, d)); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func TestWebhookDeliveryKeepsTheSchedule(t *testing.T) {
 	w.script["RetryWebhook"] = []any{refusedUntil(5 * time.Minute), refusedUntil(30 * time.Minute), delivered}
 	w.env.ExecuteWorkflow(workflows.DeliveryWorkflow, ref)
 	var got activities.DeliveryResult
-	if err := w.env.GetWorkflowResult(&got); err != nil || got != delivered.result {
+	if err := w.env.GetWorkflowResult(&got); err != nil || !reflect.DeepEqual(got, delivered.result) {
 		t.Fatalf("result %+v, %v", got, err)
 	}
 	var after []time.Duration
@@ -100,6 +101,24 @@ func TestWebhookDeliveryKeepsTheSchedule(t *testing.T) {
 	}
 	if w.refs[0].EventID != ref.EventID || w.refs[0].EndpointID != ref.EndpointID {
 		t.Errorf("tried %+v", w.refs[0])
+	}
+}
+
+// The failure that has an endpoint disabled is told to the merchant's others.
+func TestDisabledEndpointIsAnnounced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	told := activities.DeliveryRef{EventID: "evt_2", EndpointID: "we_2"}
+	w.script["RetryWebhook"] = []any{
+		retry{result: activities.DeliveryResult{Done: true, State: "discarded", Attempt: 20, Announced: []activities.DeliveryRef{told}}}, delivered}
+	w.env.SetDetachedChildWait(true)
+	started := w.children()
+	w.env.ExecuteWorkflow(workflows.DeliveryWorkflow, activities.DeliveryRef{EventID: "evt_1", EndpointID: "we_1"})
+	if err := w.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"evt_2/we_2"}; !slices.Equal(*started, want) || len(w.retries) != 2 {
+		t.Errorf("started %v, want %v; %d tries", *started, want, len(w.retries))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/payment"
 )
 
@@ -52,6 +53,19 @@ func StartOptions(i payment.Intent, taskQueue string) client.StartWorkflowOption
 		StaticDetails:            details(i),
 	}
 }
+
+// DeliveryOptions start the workflow of a delivery that was asked for again. One
+// that waits for its next attempt gives way, since this one is due now.
+func DeliveryOptions(d activities.DeliveryRef, taskQueue string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                       deliveryID(d),
+		TaskQueue:                taskQueue,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
+	}
+}
+
+func deliveryID(d activities.DeliveryRef) string { return d.EventID + "/" + d.EndpointID }
 
 // searchable is what a payment's workflow can be found by.
 func searchable(i payment.Intent, status payment.Status) temporal.SearchAttributes {

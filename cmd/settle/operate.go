@@ -35,8 +35,8 @@ type result struct {
 func (o operation) command() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{Use: o.use, Short: o.short, Args: o.args, RunE: func(cmd *cobra.Command, args []string) error {
-		if output != "table" && output != "json" {
-			return fmt.Errorf("--output %q: use table or json", output)
+		if err := checkOutput(output); err != nil {
+			return err
 		}
 		p, err := open(cmd.Context(), config.Admin)
 		if err != nil {
@@ -69,7 +69,18 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return g
 }
 
+// checkOutput refuses what --output does not know.
+func checkOutput(output string) error {
+	if output != "table" && output != "json" {
+		return fmt.Errorf("--output %q: use table or json", output)
+	}
+	return nil
+}
+
 func (r result) print(out io.Writer, output string) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
 	if r.object == nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func watchCommand() *cobra.Command {
 			return watch(cmd.Context(), cmd.OutOrStdout(), c, args[0], asJSON)
 		},
 	}
-	outputFlag(cmd, &output)
+	streamOutput(cmd, &output)
 	return cmd
 }
 
@@ -76,17 +76,17 @@ func eventsCommand() *cobra.Command {
 		},
 	}
 	tail.Flags().StringVar(&after, "after", "", "go on behind this cursor: next_cursor of GET /v1/events, or where tail stopped")
-	outputFlag(tail, &output)
+	streamOutput(tail, &output)
 	return group("events", "Look at what happens", tail)
 }
 
-func outputFlag(cmd *cobra.Command, output *string) {
+func streamOutput(cmd *cobra.Command, output *string) {
 	cmd.Flags().StringVar(output, "output", "table", `table, or json: {"id": ..., "event": {...}} per line`)
 }
 
 func streamClient(output string) (c *apiClient, asJSON bool, err error) {
-	if output != "table" && output != "json" {
-		return nil, false, fmt.Errorf("--output %q: use table or json", output)
+	if err := checkOutput(output); err != nil {
+		return nil, false, err
 	}
 	c, err = newAPIClient()
 	return c, output == "json", err

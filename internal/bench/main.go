@@ -16,17 +16,32 @@ func main() {
 	payments := flag.Int("payments", 1500, "payments per round; fewer measure the wait for finality, not saturation")
 	empties := flag.Int("empties", 3000, "empty workflows per round")
 	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
+	hooks := flag.Int("webhooks", 0, "measure instead how long this many webhooks take, without and with 50 dead endpoints")
+	perSecond := flag.Float64("webhooks-rate", 4, "payments per second while webhooks are measured, over four merchants")
 	flag.Parse()
-	if !program.Run("bench", func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }) {
+	measure := func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }
+	if *hooks > 0 {
+		measure = func(p *program.Program) bool { return benchWebhooks(p, *hooks, *perSecond) }
+	}
+	if !program.Run("bench", measure) {
 		os.Exit(1)
 	}
 }
 
-func bench(p *program.Program, payments, empties, rounds int) bool {
+func open(p *program.Program) *sandbox.Sandbox {
 	s, err := sandbox.Open(os.Getenv(sandbox.EnvDescriptor), sandbox.WithMigrations(deployment.Migrations))
 	if err != nil {
 		p.Fatalf("run this with `make bench`: %v", err)
 	}
+	return s
+}
+
+func benchWebhooks(p *program.Program, n int, perSecond float64) bool {
+	return isolation(p, deployment.Start(p, open(p), deployment.Options{ReviewAbove: 1, SkipSolanaSlots: true}), n, perSecond)
+}
+
+func bench(p *program.Program, payments, empties, rounds int) bool {
+	s := open(p)
 	d := deployment.Start(p, s, deployment.Options{EthereumLanes: 8, LaneInFlight: 64, SolanaLanes: 4, SkipSolanaSlots: true})
 	var empty, paid []float64
 	for n := range rounds {

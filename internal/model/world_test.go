@@ -119,7 +119,7 @@ func (w *world) fund() {
 		}
 		for _, nw := range w.networks {
 			reference := fmt.Sprintf("deposit:%s:%s", nw.name, w.merchant.ID)
-			if err := ledger.Deposit(ctx, tx, reference, w.merchant.ID, nw.name, payment.USDC, payment.Units(treasuryFunds*4/5), time.Now()); err != nil {
+			if err := ledger.Deposit(ctx, tx, reference, ledger.Holder{MerchantID: w.merchant.ID, Mode: payment.Live}, nw.name, payment.USDC, payment.Units(treasuryFunds*4/5), time.Now()); err != nil {
 				return err
 			}
 		}

@@ -166,15 +166,6 @@ func (q *Queries) ListIntentEvents(ctx context.Context, arg ListIntentEventsPara
 	return items, nil
 }
 
-const listen = `-- name: Listen :exec
-LISTEN settle_events
-`
-
-func (q *Queries) Listen(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, listen)
-	return err
-}
-
 const logEnd = `-- name: LogEnd :one
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS at_xact
 `

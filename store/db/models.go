@@ -157,15 +157,21 @@ type TransactionResult struct {
 }
 
 type WebhookEndpoint struct {
-	ID          string
-	MerchantID  string
-	Mode        string
-	Url         string
-	EventTypes  []string
-	ApiVersion  string
-	Secret      []byte
-	SecretKeyID string
-	State       string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	ID                  string
+	MerchantID          string
+	Mode                string
+	Url                 string
+	Description         string
+	EventTypes          []string
+	ApiVersion          string
+	Secret              []byte
+	SecretKeyID         string
+	PreviousSecret      []byte
+	PreviousSecretUntil *time.Time
+	State               string
+	DisabledReason      string
+	Failures            int32
+	FailingSince        *time.Time
+	CreatedAt           time.Time
+	UpdatedAt           time.Time
 }

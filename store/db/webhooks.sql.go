@@ -10,10 +10,31 @@ import (
 	"time"
 )
 
+const deleteWebhookEndpoint = `-- name: DeleteWebhookEndpoint :execrows
+UPDATE webhook_endpoints SET state = 'deleted', updated_at = clock_timestamp()
+ WHERE id = $1 AND merchant_id = $2 AND mode = $3 AND state <> 'deleted'
+`
+
+type DeleteWebhookEndpointParams struct {
+	ID         string
+	MerchantID string
+	Mode       string
+}
+
+// What is still due at it is discarded when its turn comes; its log stays.
+func (q *Queries) DeleteWebhookEndpoint(ctx context.Context, arg DeleteWebhookEndpointParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteWebhookEndpoint, arg.ID, arg.MerchantID, arg.Mode)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const delivery = `-- name: Delivery :one
-SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.next_due, e.body,
-       w.url, w.mode, w.secret, w.state AS endpoint_state,
-       coalesce(extract(epoch FROM d.next_due - clock_timestamp()) * 1000, 0)::bigint AS due_in_ms
+SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.scheduled_from, d.next_due, e.body,
+       w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
+       (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret,
+       (extract(epoch FROM coalesce(d.next_due, d.created_at) - clock_timestamp()) * 1000)::bigint AS due_in_ms
   FROM webhook_deliveries d
   JOIN events e ON e.id = d.event_id
   JOIN webhook_endpoints w ON w.id = d.endpoint_id
@@ -26,21 +47,25 @@ type DeliveryParams struct {
 }
 
 type DeliveryRow struct {
-	EventID       string
-	EndpointID    string
-	IntentID      string
-	State         string
-	Attempts      int32
-	NextDue       *time.Time
-	Body          []byte
-	Url           string
-	Mode          string
-	Secret        []byte
-	EndpointState string
-	DueInMs       int64
+	EventID        string
+	EndpointID     string
+	IntentID       *string
+	State          string
+	Attempts       int32
+	ScheduledFrom  int32
+	NextDue        *time.Time
+	Body           []byte
+	Url            string
+	Mode           string
+	Secret         []byte
+	EndpointState  string
+	Failures       int32
+	PreviousSecret []byte
+	DueInMs        int64
 }
 
-// One delivery in any state; due_in_ms says how far next_due lies ahead by the database's clock.
+// One delivery in any state; due_in_ms says how far ahead it is due by the
+// database's clock, negative if it has been due for a while.
 func (q *Queries) Delivery(ctx context.Context, arg DeliveryParams) (DeliveryRow, error) {
 	row := q.db.QueryRow(ctx, delivery, arg.EventID, arg.EndpointID)
 	var i DeliveryRow
@@ -50,12 +75,15 @@ func (q *Queries) Delivery(ctx context.Context, arg DeliveryParams) (DeliveryRow
 		&i.IntentID,
 		&i.State,
 		&i.Attempts,
+		&i.ScheduledFrom,
 		&i.NextDue,
 		&i.Body,
 		&i.Url,
 		&i.Mode,
 		&i.Secret,
 		&i.EndpointState,
+		&i.Failures,
+		&i.PreviousSecret,
 		&i.DueInMs,
 	)
 	return i, err
@@ -112,9 +140,11 @@ func (q *Queries) DeliveryAttempts(ctx context.Context, arg DeliveryAttemptsPara
 
 const disableWebhookEndpoint = `-- name: DisableWebhookEndpoint :one
 UPDATE webhook_endpoints
-   SET state = 'disabled', updated_at = CASE WHEN state = 'disabled' THEN updated_at ELSE clock_timestamp() END
- WHERE id = $1 AND merchant_id = $2 AND mode = $3
-RETURNING id, merchant_id, mode, url, event_types, api_version, secret, secret_key_id, state, created_at, updated_at
+   SET state = 'disabled',
+       disabled_reason = CASE WHEN state = 'disabled' THEN disabled_reason ELSE 'merchant' END,
+       updated_at = CASE WHEN state = 'disabled' THEN updated_at ELSE clock_timestamp() END
+ WHERE id = $1 AND merchant_id = $2 AND mode = $3 AND state <> 'deleted'
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
 `
 
 type DisableWebhookEndpointParams struct {
@@ -132,11 +162,17 @@ func (q *Queries) DisableWebhookEndpoint(ctx context.Context, arg DisableWebhook
 		&i.MerchantID,
 		&i.Mode,
 		&i.Url,
+		&i.Description,
 		&i.EventTypes,
 		&i.ApiVersion,
 		&i.Secret,
 		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
 		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)
@@ -161,12 +197,189 @@ func (q *Queries) DiscardDeliveries(ctx context.Context, arg DiscardDeliveriesPa
 	return err
 }
 
+const enableWebhookEndpoint = `-- name: EnableWebhookEndpoint :one
+UPDATE webhook_endpoints w
+   SET state = 'enabled', disabled_reason = '', failures = 0, failing_since = NULL, updated_at = clock_timestamp()
+ WHERE w.id = $1 AND w.state = 'disabled'
+   AND (SELECT count(*) FROM webhook_endpoints e
+         WHERE e.merchant_id = w.merchant_id AND e.mode = w.mode AND e.state = 'enabled') < $2::int
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
+`
+
+type EnableWebhookEndpointParams struct {
+	ID           string
+	MaxEndpoints int32
+}
+
+// No rows: as many are enabled as may be. Needs LockMerchant.
+func (q *Queries) EnableWebhookEndpoint(ctx context.Context, arg EnableWebhookEndpointParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, enableWebhookEndpoint, arg.ID, arg.MaxEndpoints)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const eventRecipients = `-- name: EventRecipients :many
+SELECT endpoint_id FROM webhook_deliveries WHERE event_id = $1 ORDER BY endpoint_id
+`
+
+func (q *Queries) EventRecipients(ctx context.Context, eventID string) ([]string, error) {
+	rows, err := q.db.Query(ctx, eventRecipients, eventID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var endpoint_id string
+		if err := rows.Scan(&endpoint_id); err != nil {
+			return nil, err
+		}
+		items = append(items, endpoint_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const getWebhookEndpoint = `-- name: GetWebhookEndpoint :one
+SELECT id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND merchant_id = $2 AND mode = $3 AND state <> 'deleted'
+`
+
+type GetWebhookEndpointParams struct {
+	ID         string
+	MerchantID string
+	Mode       string
+}
+
+func (q *Queries) GetWebhookEndpoint(ctx context.Context, arg GetWebhookEndpointParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, getWebhookEndpoint, arg.ID, arg.MerchantID, arg.Mode)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const giveUpWebhookEndpoint = `-- name: GiveUpWebhookEndpoint :one
+UPDATE webhook_endpoints SET state = 'disabled', disabled_reason = $1, updated_at = clock_timestamp()
+ WHERE id = $2 AND state = 'enabled'
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
+`
+
+type GiveUpWebhookEndpointParams struct {
+	Reason string
+	ID     string
+}
+
+// No rows: it is disabled already.
+func (q *Queries) GiveUpWebhookEndpoint(ctx context.Context, arg GiveUpWebhookEndpointParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, giveUpWebhookEndpoint, arg.Reason, arg.ID)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const insertDelivery = `-- name: InsertDelivery :exec
+INSERT INTO webhook_deliveries (event_id, endpoint_id) VALUES ($1, $2)
+`
+
+type InsertDeliveryParams struct {
+	EventID    string
+	EndpointID string
+}
+
+func (q *Queries) InsertDelivery(ctx context.Context, arg InsertDeliveryParams) error {
+	_, err := q.db.Exec(ctx, insertDelivery, arg.EventID, arg.EndpointID)
+	return err
+}
+
+const insertEvent = `-- name: InsertEvent :exec
+INSERT INTO events (id, merchant_id, mode, sequence, type, body, created_at)
+VALUES ($1, $2, $3, 1, $4, $5, $6)
+`
+
+type InsertEventParams struct {
+	ID         string
+	MerchantID string
+	Mode       string
+	Type       string
+	Body       []byte
+	CreatedAt  time.Time
+}
+
+// An event that is about no payment; its number within its object is always 1.
+func (q *Queries) InsertEvent(ctx context.Context, arg InsertEventParams) error {
+	_, err := q.db.Exec(ctx, insertEvent,
+		arg.ID,
+		arg.MerchantID,
+		arg.Mode,
+		arg.Type,
+		arg.Body,
+		arg.CreatedAt,
+	)
+	return err
+}
+
 const insertWebhookEndpoint = `-- name: InsertWebhookEndpoint :one
-INSERT INTO webhook_endpoints (id, merchant_id, mode, url, event_types, api_version, secret, secret_key_id)
-SELECT $1, $2, $3, $4, $5::text[], $6, $7, $8
+INSERT INTO webhook_endpoints (id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id)
+SELECT $1, $2, $3, $4, $5, $6::text[], $7, $8, $9
  WHERE (SELECT count(*) FROM webhook_endpoints e
-         WHERE e.merchant_id = $2 AND e.mode = $3 AND e.state = 'enabled') < $9::int
-RETURNING id, merchant_id, mode, url, event_types, api_version, secret, secret_key_id, state, created_at, updated_at
+         WHERE e.merchant_id = $2 AND e.mode = $3 AND e.state = 'enabled') < $10::int
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
 `
 
 type InsertWebhookEndpointParams struct {
@@ -174,6 +387,7 @@ type InsertWebhookEndpointParams struct {
 	MerchantID   string
 	Mode         string
 	Url          string
+	Description  string
 	EventTypes   []string
 	ApiVersion   string
 	Secret       []byte
@@ -188,6 +402,7 @@ func (q *Queries) InsertWebhookEndpoint(ctx context.Context, arg InsertWebhookEn
 		arg.MerchantID,
 		arg.Mode,
 		arg.Url,
+		arg.Description,
 		arg.EventTypes,
 		arg.ApiVersion,
 		arg.Secret,
@@ -200,19 +415,146 @@ func (q *Queries) InsertWebhookEndpoint(ctx context.Context, arg InsertWebhookEn
 		&i.MerchantID,
 		&i.Mode,
 		&i.Url,
+		&i.Description,
 		&i.EventTypes,
 		&i.ApiVersion,
 		&i.Secret,
 		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
 		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)
 	return i, err
 }
 
+const listEndpointDeliveries = `-- name: ListEndpointDeliveries :many
+SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.next_due, d.created_at, d.updated_at, e.type AS event_type
+  FROM webhook_deliveries d JOIN events e ON e.id = d.event_id
+ WHERE d.endpoint_id = $1
+   AND ($2::text IS NULL OR d.event_id < $2::text)
+   AND ($3::text[] IS NULL OR d.state = ANY ($3::text[]))
+ ORDER BY d.event_id DESC
+ LIMIT $4
+`
+
+type ListEndpointDeliveriesParams struct {
+	EndpointID    string
+	BeforeEventID *string
+	States        []string
+	MaxRows       int32
+}
+
+type ListEndpointDeliveriesRow struct {
+	EventID    string
+	EndpointID string
+	IntentID   *string
+	State      string
+	Attempts   int32
+	NextDue    *time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	EventType  string
+}
+
+// A page of the delivery log of an endpoint, newest event first.
+func (q *Queries) ListEndpointDeliveries(ctx context.Context, arg ListEndpointDeliveriesParams) ([]ListEndpointDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, listEndpointDeliveries,
+		arg.EndpointID,
+		arg.BeforeEventID,
+		arg.States,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListEndpointDeliveriesRow{}
+	for rows.Next() {
+		var i ListEndpointDeliveriesRow
+		if err := rows.Scan(
+			&i.EventID,
+			&i.EndpointID,
+			&i.IntentID,
+			&i.State,
+			&i.Attempts,
+			&i.NextDue,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.EventType,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listEventDeliveries = `-- name: ListEventDeliveries :many
+SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.next_due, d.created_at, d.updated_at, e.type AS event_type
+  FROM webhook_deliveries d JOIN events e ON e.id = d.event_id
+ WHERE d.event_id = $1
+   AND ($2::text[] IS NULL OR d.state = ANY ($2::text[]))
+ ORDER BY d.endpoint_id
+`
+
+type ListEventDeliveriesParams struct {
+	EventID string
+	States  []string
+}
+
+type ListEventDeliveriesRow struct {
+	EventID    string
+	EndpointID string
+	IntentID   *string
+	State      string
+	Attempts   int32
+	NextDue    *time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	EventType  string
+}
+
+// Where an event went; at most one row per endpoint the merchant ever had.
+func (q *Queries) ListEventDeliveries(ctx context.Context, arg ListEventDeliveriesParams) ([]ListEventDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, listEventDeliveries, arg.EventID, arg.States)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListEventDeliveriesRow{}
+	for rows.Next() {
+		var i ListEventDeliveriesRow
+		if err := rows.Scan(
+			&i.EventID,
+			&i.EndpointID,
+			&i.IntentID,
+			&i.State,
+			&i.Attempts,
+			&i.NextDue,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.EventType,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWebhookEndpoints = `-- name: ListWebhookEndpoints :many
-SELECT id, merchant_id, mode, url, event_types, api_version, secret, secret_key_id, state, created_at, updated_at FROM webhook_endpoints WHERE merchant_id = $1 AND mode = $2 ORDER BY created_at, id
+SELECT id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at FROM webhook_endpoints WHERE merchant_id = $1 AND mode = $2 AND state <> 'deleted' ORDER BY created_at, id
 `
 
 type ListWebhookEndpointsParams struct {
@@ -234,17 +576,47 @@ func (q *Queries) ListWebhookEndpoints(ctx context.Context, arg ListWebhookEndpo
 			&i.MerchantID,
 			&i.Mode,
 			&i.Url,
+			&i.Description,
 			&i.EventTypes,
 			&i.ApiVersion,
 			&i.Secret,
 			&i.SecretKeyID,
+			&i.PreviousSecret,
+			&i.PreviousSecretUntil,
 			&i.State,
+			&i.DisabledReason,
+			&i.Failures,
+			&i.FailingSince,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listWebhookEndpointsToReseal = `-- name: ListWebhookEndpointsToReseal :many
+SELECT id FROM webhook_endpoints WHERE state <> 'deleted' AND secret_key_id <> $1 ORDER BY id
+`
+
+func (q *Queries) ListWebhookEndpointsToReseal(ctx context.Context, secretKeyID string) ([]string, error) {
+	rows, err := q.db.Query(ctx, listWebhookEndpointsToReseal, secretKeyID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -264,9 +636,73 @@ func (q *Queries) LockMerchant(ctx context.Context, merchantID string) (string, 
 	return id, err
 }
 
+const lockMerchantWebhookEndpoint = `-- name: LockMerchantWebhookEndpoint :one
+SELECT id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND merchant_id = $2 AND mode = $3 AND state <> 'deleted' FOR NO KEY UPDATE
+`
+
+type LockMerchantWebhookEndpointParams struct {
+	ID         string
+	MerchantID string
+	Mode       string
+}
+
+func (q *Queries) LockMerchantWebhookEndpoint(ctx context.Context, arg LockMerchantWebhookEndpointParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, lockMerchantWebhookEndpoint, arg.ID, arg.MerchantID, arg.Mode)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const lockWebhookEndpoint = `-- name: LockWebhookEndpoint :one
+SELECT id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at FROM webhook_endpoints WHERE id = $1 AND state <> 'deleted' FOR NO KEY UPDATE
+`
+
+func (q *Queries) LockWebhookEndpoint(ctx context.Context, id string) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, lockWebhookEndpoint, id)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const overdueDeliveries = `-- name: OverdueDeliveries :many
-SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d JOIN payment_intents p ON p.id = d.intent_id
- WHERE d.state = 'pending' AND p.closed_at IS NOT NULL
+SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d LEFT JOIN payment_intents p ON p.id = d.intent_id
+ WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL)
    AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
  ORDER BY d.created_at, d.event_id, d.endpoint_id
  LIMIT $2
@@ -282,7 +718,8 @@ type OverdueDeliveriesRow struct {
 	EndpointID string
 }
 
-// Deliveries of ended intents that should have been tried long ago.
+// Deliveries that should have been tried long ago; those of open intents are
+// left to their payments.
 func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesParams) ([]OverdueDeliveriesRow, error) {
 	rows, err := q.db.Query(ctx, overdueDeliveries, arg.OverdueSeconds, arg.MaxRows)
 	if err != nil {
@@ -304,26 +741,30 @@ func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesPa
 }
 
 const pendingDeliveries = `-- name: PendingDeliveries :many
-SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.next_due, e.body,
-       w.url, w.mode, w.secret, w.state AS endpoint_state
+SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.scheduled_from, d.next_due, e.body,
+       w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
+       (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret
   FROM webhook_deliveries d
   JOIN events e ON e.id = d.event_id
   JOIN webhook_endpoints w ON w.id = d.endpoint_id
- WHERE d.intent_id = $1 AND d.state = 'pending'
+ WHERE d.intent_id = $1::text AND d.state = 'pending'
  ORDER BY d.endpoint_id, e.sequence
 `
 
 type PendingDeliveriesRow struct {
-	EventID       string
-	EndpointID    string
-	IntentID      string
-	Attempts      int32
-	NextDue       *time.Time
-	Body          []byte
-	Url           string
-	Mode          string
-	Secret        []byte
-	EndpointState string
+	EventID        string
+	EndpointID     string
+	IntentID       *string
+	Attempts       int32
+	ScheduledFrom  int32
+	NextDue        *time.Time
+	Body           []byte
+	Url            string
+	Mode           string
+	Secret         []byte
+	EndpointState  string
+	Failures       int32
+	PreviousSecret []byte
 }
 
 // Everything that an intent's open deliveries need, in the order to send them.
@@ -341,12 +782,15 @@ func (q *Queries) PendingDeliveries(ctx context.Context, intentID string) ([]Pen
 			&i.EndpointID,
 			&i.IntentID,
 			&i.Attempts,
+			&i.ScheduledFrom,
 			&i.NextDue,
 			&i.Body,
 			&i.Url,
 			&i.Mode,
 			&i.Secret,
 			&i.EndpointState,
+			&i.Failures,
+			&i.PreviousSecret,
 		); err != nil {
 			return nil, err
 		}
@@ -381,31 +825,50 @@ WITH tried AS (
   INSERT INTO webhook_attempts (event_id, endpoint_id, attempt, status, error, response, duration_ms, next_due, sent_at)
   SELECT m.event_id, m.endpoint_id, m.attempts, t.status, t.error, t.response, t.duration_ms, m.next_due, t.sent_at
     FROM moved m JOIN tried t ON t.event_id = m.event_id AND t.endpoint_id = m.endpoint_id
-), gone AS (
-  UPDATE webhook_endpoints w SET state = 'disabled', updated_at = clock_timestamp()
-   WHERE w.state = 'enabled' AND w.id IN (SELECT t.endpoint_id FROM tried t WHERE t.state = 'discarded')
+), health AS (
+  SELECT unnest($10::text[]) AS id, unnest($11::boolean[]) AS succeeded,
+         unnest($12::int[]) AS failures, unnest($13::timestamptz[]) AS since
+), watched AS (
+  SELECT w.id FROM webhook_endpoints w JOIN health h ON h.id = w.id
+   WHERE h.failures > 0 OR w.failures > 0
+   ORDER BY w.id FOR NO KEY UPDATE OF w
+), judged AS (
+  UPDATE webhook_endpoints w
+     SET failures = CASE WHEN h.succeeded THEN 0 ELSE w.failures END + h.failures,
+         failing_since = CASE WHEN h.failures = 0 THEN NULL WHEN h.succeeded THEN h.since ELSE coalesce(w.failing_since, h.since) END
+    FROM watched l JOIN health h ON h.id = l.id
+   WHERE w.id = l.id
+  RETURNING w.id, w.failures, extract(epoch FROM clock_timestamp() - w.failing_since) AS failing_seconds
 )
-SELECT m.event_id, m.endpoint_id, m.attempts, m.state, m.next_due FROM moved m
+SELECT m.event_id, m.endpoint_id, m.attempts, m.state, m.next_due,
+       coalesce(j.failures, 0)::int AS failures, coalesce(j.failing_seconds, 0)::float8 AS failing_seconds
+  FROM moved m LEFT JOIN judged j ON j.id = m.endpoint_id
 `
 
 type RecordAttemptsParams struct {
-	EventIds    []string
-	EndpointIds []string
-	States      []string
-	RetryInMs   []int64
-	Statuses    []int32
-	Errors      []string
-	Responses   [][]byte
-	DurationsMs []int32
-	SentAt      []time.Time
+	EventIds     []string
+	EndpointIds  []string
+	States       []string
+	RetryInMs    []int64
+	Statuses     []int32
+	Errors       []string
+	Responses    [][]byte
+	DurationsMs  []int32
+	SentAt       []time.Time
+	HealthIds    []string
+	Succeeded    []bool
+	Failures     []int32
+	FailingSince []time.Time
 }
 
 type RecordAttemptsRow struct {
-	EventID    string
-	EndpointID string
-	Attempts   int32
-	State      string
-	NextDue    *time.Time
+	EventID        string
+	EndpointID     string
+	Attempts       int32
+	State          string
+	NextDue        *time.Time
+	Failures       int32
+	FailingSeconds float64
 }
 
 // Appends one attempt per element of the arrays and moves its delivery on, in
@@ -413,7 +876,8 @@ type RecordAttemptsRow struct {
 // number of an attempt is counted under that lock, so that two runs of the
 // same delivery get different numbers and cannot deadlock. "delivered" wins
 // over every other state; otherwise a delivery that has ended stays as it
-// ended. A delivery that is given up as discarded takes its endpoint with it.
+// ended. The record of each endpoint that fails, or did, is kept up: health has
+// one row per endpoint, with the failures behind its last success, if any.
 func (q *Queries) RecordAttempts(ctx context.Context, arg RecordAttemptsParams) ([]RecordAttemptsRow, error) {
 	rows, err := q.db.Query(ctx, recordAttempts,
 		arg.EventIds,
@@ -425,6 +889,10 @@ func (q *Queries) RecordAttempts(ctx context.Context, arg RecordAttemptsParams) 
 		arg.Responses,
 		arg.DurationsMs,
 		arg.SentAt,
+		arg.HealthIds,
+		arg.Succeeded,
+		arg.Failures,
+		arg.FailingSince,
 	)
 	if err != nil {
 		return nil, err
@@ -439,6 +907,8 @@ func (q *Queries) RecordAttempts(ctx context.Context, arg RecordAttemptsParams) 
 			&i.Attempts,
 			&i.State,
 			&i.NextDue,
+			&i.Failures,
+			&i.FailingSeconds,
 		); err != nil {
 			return nil, err
 		}
@@ -448,4 +918,212 @@ func (q *Queries) RecordAttempts(ctx context.Context, arg RecordAttemptsParams) 
 		return nil, err
 	}
 	return items, nil
+}
+
+const replayDeliveries = `-- name: ReplayDeliveries :many
+INSERT INTO webhook_deliveries AS d (event_id, endpoint_id, intent_id)
+SELECT e.id, w.id, e.intent_id
+  FROM webhook_endpoints w
+  JOIN events e ON e.merchant_id = w.merchant_id AND e.mode = w.mode
+  LEFT JOIN webhook_deliveries old ON old.event_id = e.id AND old.endpoint_id = w.id
+ WHERE w.id = $1 AND e.created_at >= $2 AND e.created_at < $3 AND e.id > $4
+   AND subscribes(w.event_types, e.type)
+   AND CASE $5::text
+       WHEN 'missing' THEN old.event_id IS NULL
+       WHEN 'failed' THEN old.state IN ('exhausted', 'discarded') OR (old.state = 'pending' AND old.attempts > 0 AND old.next_due > clock_timestamp())
+       ELSE true END
+ ORDER BY e.id
+ LIMIT $6
+ON CONFLICT (event_id, endpoint_id) DO UPDATE
+   SET state = 'pending', next_due = clock_timestamp(), scheduled_from = d.attempts, updated_at = clock_timestamp()
+RETURNING d.event_id
+`
+
+type ReplayDeliveriesParams struct {
+	EndpointID   string
+	Since        time.Time
+	Until        time.Time
+	AfterEventID string
+	Which        string
+	MaxRows      int32
+}
+
+// Does the same for the events of a time span that the endpoint subscribes to,
+// oldest first, behind a cursor. which: failed (ended without delivery, or
+// waiting for the next attempt after a failure), missing (never due at it) or
+// all.
+func (q *Queries) ReplayDeliveries(ctx context.Context, arg ReplayDeliveriesParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, replayDeliveries,
+		arg.EndpointID,
+		arg.Since,
+		arg.Until,
+		arg.AfterEventID,
+		arg.Which,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var event_id string
+		if err := rows.Scan(&event_id); err != nil {
+			return nil, err
+		}
+		items = append(items, event_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const resealWebhookSecrets = `-- name: ResealWebhookSecrets :exec
+UPDATE webhook_endpoints
+   SET secret = $1, secret_key_id = $2,
+       previous_secret = CASE WHEN previous_secret_until > clock_timestamp() THEN $3::bytea END,
+       previous_secret_until = CASE WHEN previous_secret_until > clock_timestamp() THEN previous_secret_until END
+ WHERE id = $4
+`
+
+type ResealWebhookSecretsParams struct {
+	Secret         []byte
+	SecretKeyID    string
+	PreviousSecret []byte
+	ID             string
+}
+
+// A previous secret that has expired is forgotten.
+func (q *Queries) ResealWebhookSecrets(ctx context.Context, arg ResealWebhookSecretsParams) error {
+	_, err := q.db.Exec(ctx, resealWebhookSecrets,
+		arg.Secret,
+		arg.SecretKeyID,
+		arg.PreviousSecret,
+		arg.ID,
+	)
+	return err
+}
+
+const resendDelivery = `-- name: ResendDelivery :exec
+INSERT INTO webhook_deliveries AS d (event_id, endpoint_id, intent_id)
+SELECT e.id, w.id, e.intent_id FROM events e JOIN webhook_endpoints w ON w.merchant_id = e.merchant_id AND w.mode = e.mode
+ WHERE e.id = $1 AND w.id = $2
+ON CONFLICT (event_id, endpoint_id) DO UPDATE
+   SET state = 'pending', next_due = clock_timestamp(), scheduled_from = d.attempts, updated_at = clock_timestamp()
+ WHERE d.state <> 'pending' OR d.next_due > clock_timestamp()
+`
+
+type ResendDeliveryParams struct {
+	EventID    string
+	EndpointID string
+}
+
+// Makes one delivery due now, with the whole schedule before it, whatever
+// became of it. One that is due already stays as it is.
+func (q *Queries) ResendDelivery(ctx context.Context, arg ResendDeliveryParams) error {
+	_, err := q.db.Exec(ctx, resendDelivery, arg.EventID, arg.EndpointID)
+	return err
+}
+
+const rotateWebhookSecret = `-- name: RotateWebhookSecret :one
+UPDATE webhook_endpoints
+   SET secret = $1, secret_key_id = $2, previous_secret = $3,
+       previous_secret_until = clock_timestamp() + make_interval(secs => $4::float8),
+       updated_at = clock_timestamp()
+ WHERE id = $5
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
+`
+
+type RotateWebhookSecretParams struct {
+	Secret         []byte
+	SecretKeyID    string
+	PreviousSecret []byte
+	OverlapSeconds *float64
+	ID             string
+}
+
+// The previous secret signs for overlap_seconds more; both NULL: no more.
+func (q *Queries) RotateWebhookSecret(ctx context.Context, arg RotateWebhookSecretParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, rotateWebhookSecret,
+		arg.Secret,
+		arg.SecretKeyID,
+		arg.PreviousSecret,
+		arg.OverlapSeconds,
+		arg.ID,
+	)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const updateWebhookEndpoint = `-- name: UpdateWebhookEndpoint :one
+UPDATE webhook_endpoints w
+   SET url = coalesce($1, w.url), description = coalesce($2, w.description),
+       event_types = coalesce($3::text[], w.event_types),
+       failures = CASE WHEN coalesce($1, w.url) = w.url THEN w.failures ELSE 0 END,
+       failing_since = CASE WHEN coalesce($1, w.url) = w.url THEN w.failing_since END,
+       updated_at = clock_timestamp()
+ WHERE w.id = $4 AND w.merchant_id = $5 AND w.mode = $6 AND w.state <> 'deleted'
+RETURNING id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at
+`
+
+type UpdateWebhookEndpointParams struct {
+	Url         *string
+	Description *string
+	EventTypes  []string
+	ID          string
+	MerchantID  string
+	Mode        string
+}
+
+// What is not given stays. Another URL begins with a clean record.
+func (q *Queries) UpdateWebhookEndpoint(ctx context.Context, arg UpdateWebhookEndpointParams) (WebhookEndpoint, error) {
+	row := q.db.QueryRow(ctx, updateWebhookEndpoint,
+		arg.Url,
+		arg.Description,
+		arg.EventTypes,
+		arg.ID,
+		arg.MerchantID,
+		arg.Mode,
+	)
+	var i WebhookEndpoint
+	err := row.Scan(
+		&i.ID,
+		&i.MerchantID,
+		&i.Mode,
+		&i.Url,
+		&i.Description,
+		&i.EventTypes,
+		&i.ApiVersion,
+		&i.Secret,
+		&i.SecretKeyID,
+		&i.PreviousSecret,
+		&i.PreviousSecretUntil,
+		&i.State,
+		&i.DisabledReason,
+		&i.Failures,
+		&i.FailingSince,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
 }
