@@ -27,6 +27,7 @@ func newGate(t *testing.T, node string) *gate {
 		t.Fatalf("harness RPCURL: %v", err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = &http.Transport{} // of its own: the end of any other test server closes the connections of the default one
 	g := &gate{release: make(chan struct{})}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.requests.Add(1)
