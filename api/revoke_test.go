@@ -43,7 +43,7 @@ func (b *bench) pool(n int) []*bench {
 	return servers
 }
 
-const listeners = "FROM pg_stat_activity WHERE application_name = 'settle listen' AND datname = current_database()"
+const listeners = "FROM pg_stat_activity WHERE application_name = 'settle listen principals' AND datname = current_database()"
 
 // listening waits until n processes hear of changes.
 func (b *bench) listening(n int) {

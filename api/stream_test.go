@@ -331,7 +331,7 @@ func TestStreamsDeliverWithoutHints(t *testing.T) {
 		b.server.StreamTiming(never, 20*time.Millisecond, 10*time.Second)
 		b.live()
 		listeners := func(query string) (n int) {
-			if err := b.sql.QueryRow(t.Context(), query+" FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'settle listener' AND query ILIKE '%LISTEN%'").Scan(&n); err != nil {
+			if err := b.sql.QueryRow(t.Context(), query+" FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'settle listen settle_events' AND query = '-- ping'").Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			return n

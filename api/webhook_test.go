@@ -33,6 +33,7 @@ func setupHooks(t *testing.T, types ...string) *hooks {
 	t.Helper()
 	b := setup(t)
 	b.key = b.issue(b.merchant.ID, payment.Test)
+	storetest.Deposit(t, b.store, b.merchant.ID, payment.Test, 1_000_000_000)
 	h := &hooks{bench: b}
 	sealer, err := webhooks.NewSealer("w1", map[string][]byte{"w1": bytes.Repeat([]byte{9, 4}, 16)})
 	if err != nil {

@@ -40,7 +40,7 @@ type Listener interface {
 func (s *Store) Listen(ctx context.Context, channel Channel, l Listener) error {
 	fault := func(err error) error { return fmt.Errorf("listen to %s: %w", channel, err) }
 	cfg := s.pool.Config().ConnConfig
-	cfg.RuntimeParams["application_name"] = "settle listen"
+	cfg.RuntimeParams["application_name"] = "settle listen " + string(channel)
 	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { l.Changed(n.Payload) }
 	conn, err := within(ctx, func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, cfg) })
 	if err != nil {

@@ -62,7 +62,7 @@ func TestProductionHasNoBypass(t *testing.T) {
 // at start, or one of these: two of the terminal, and two of tests, of which
 // one is refused in production and the other only stops the process.
 func TestNothingElseIsReadFromTheEnvironment(t *testing.T) {
-	known := []string{"SETTLE_API_KEY", "SETTLE_API_URL", "SETTLE_CRASH_AT", "SETTLE_STOP_ON_EOF"}
+	known := []string{"SETTLE_API_KEY", "SETTLE_API_URL", "SETTLE_CRASH_AT", "SETTLE_STOP_ON_EOF", "SETTLE_WEBHOOK_SECRET"}
 	reads := regexp.MustCompile(`os\.(?:Getenv|LookupEnv)\("?([^)"]*)`)
 	var found []string
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
