@@ -286,7 +286,7 @@ type expirer struct {
 	shared
 }
 
-func (c laner) Info() chains.Info { return c.tuned(c.Laner.Info()) }
+func (c laner) Info() chains.Info   { return c.tuned(c.Laner.Info()) }
 func (c expirer) Info() chains.Info { return c.tuned(c.Expirer.Info()) }
 
 func (c laner) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
