@@ -17,12 +17,12 @@ import (
 // RunRef names a due time of a schedule.
 type RunRef struct {
 	ScheduleID string    `json:"schedule_id"`
-	DueAt      time.Time `json:"due_at"`
+	DueAt      time.Time `json:"due_at"` // as it was struck, see payment.Timetable.Due
 }
 
 // RunResult is what PaySchedule did.
 type RunResult struct {
-	Status    payment.RunStatus `json:"status"`    // "" if the schedule was over
+	Status    payment.RunStatus `json:"status"`    // "" if the schedule was over, or was not due
 	Payment   *OpenPayment      `json:"payment"`   // if one was created, now or before: its workflow is to be started
 	Announced []DeliveryRef     `json:"announced"` // webhooks of a failure, due now
 }
@@ -53,7 +53,12 @@ func (s *Steps) paySchedule(ctx context.Context, ref RunRef, refusal *payment.Fa
 		if err != nil {
 			return err
 		}
-		run, err := tx.ScheduleRun(ctx, ref.ScheduleID, ref.DueAt)
+		dueAt, ok := schedule.Timetable.Due(ref.DueAt)
+		if !ok {
+			s.Log.Warn("not a due time", zap.String("schedule", ref.ScheduleID), zap.Time("due", ref.DueAt))
+			return nil
+		}
+		run, err := tx.ScheduleRun(ctx, schedule.ID, dueAt)
 		known, err := found(err)
 		if err != nil {
 			return err
@@ -67,12 +72,12 @@ func (s *Steps) paySchedule(ctx context.Context, ref RunRef, refusal *payment.Fa
 		case schedule.Status == payment.SchedulePaused:
 			run.Status = payment.RunHeld
 		default:
-			run, out.Payment, err = createRun(ctx, tx, schedule, ref.DueAt, refusal)
+			run, out.Payment, err = createRun(ctx, tx, schedule, dueAt, refusal)
 		}
 		if err != nil {
 			return err
 		}
-		run.ScheduleID, run.DueAt = ref.ScheduleID, ref.DueAt
+		run.ScheduleID, run.DueAt = schedule.ID, dueAt
 		if run, err = tx.SaveRun(ctx, run); err != nil {
 			return err
 		}

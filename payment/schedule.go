@@ -112,8 +112,8 @@ func (t Timetable) Check() error {
 }
 
 // Next returns the first due time after a time; false if there is none. In the
-// hour that a change of the clocks leaves out nothing is due, in the one that it
-// repeats everything is due once.
+// hour that a change of the clocks leaves out nothing is due; a time of day in the
+// one that it repeats is due once.
 func (t Timetable) Next(after time.Time) (time.Time, bool) {
 	if t.At != nil {
 		return *t.At, t.At.After(after)
@@ -123,13 +123,30 @@ func (t Timetable) Next(after time.Time) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	next := times.Next(after.In(zone))
+	for next.Format(clock) == next.Add(-time.Hour).Format(clock) { // once more
+		next = times.Next(next)
+	}
 	return next.UTC(), !next.IsZero() && (t.EndsAt == nil || !next.After(*t.EndsAt))
 }
+
+// clock is a time as a clock on the wall shows it.
+const clock = "15:04"
 
 // Has reports whether a time is a due time.
 func (t Timetable) Has(at time.Time) bool {
 	next, ok := t.Next(at.Add(-time.Second))
 	return ok && next.Equal(at)
+}
+
+// Due returns the due time that was meant by a clock that struck at a time.
+// Temporal's strikes an hour late, or once too often, in the night in which the
+// clocks go back.
+func (t Timetable) Due(struck time.Time) (time.Time, bool) {
+	if t.Has(struck) {
+		return struck, true
+	}
+	before := struck.Add(-time.Hour)
+	return before, t.Has(before)
 }
 
 // Fields are the five fields of Cron, from the minute to the day of the week.

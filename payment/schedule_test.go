@@ -32,6 +32,8 @@ func TestNextDueTime(t *testing.T) {
 		"in a zone, summer":              {payment.Timetable{Cron: "30 9 * * *", TimeZone: "Europe/Berlin"}, "2026-07-01T00:00:00Z", "2026-07-01T07:30:00Z"},
 		"in a zone, winter":              {payment.Timetable{Cron: "30 9 * * *", TimeZone: "Europe/Berlin"}, "2026-12-01T00:00:00Z", "2026-12-01T08:30:00Z"},
 		"the hour that is left out":      {payment.Timetable{Cron: "30 2 * * *", TimeZone: "Europe/Berlin"}, "2026-03-28T12:00:00Z", "2026-03-30T00:30:00Z"},
+		"the hour that is repeated":      {payment.Timetable{Cron: "30 2 * * *", TimeZone: "Europe/Berlin"}, "2028-10-29T00:30:00Z", "2028-10-30T01:30:00Z"},
+		"each hour, in that night":       {payment.Timetable{Cron: "30 * * * *", TimeZone: "Europe/Berlin"}, "2028-10-29T00:30:00Z", "2028-10-29T02:30:00Z"},
 		"weekdays":                       {payment.Timetable{Cron: "0 9 * * 1-5", TimeZone: "UTC"}, "2026-11-20T10:00:00Z", "2026-11-23T09:00:00Z"},
 		"the last one":                   {payment.Timetable{Cron: "0 9 1 * *", TimeZone: "UTC", EndsAt: &end}, "2026-11-21T16:00:00Z", "2026-12-01T09:00:00Z"},
 		"behind the end":                 {payment.Timetable{Cron: "0 9 1 * *", TimeZone: "UTC", EndsAt: &end}, "2026-12-01T09:00:00Z", ""},
@@ -47,6 +49,24 @@ func TestNextDueTime(t *testing.T) {
 		}
 		if ok && c.timetable.Has(next.Add(time.Second)) {
 			t.Errorf("%s: a second later is a due time", name)
+		}
+	}
+}
+
+// The clocks of Berlin go back on 2028-10-29 at 01:00 UTC. What Temporal strikes
+// in that night was recorded (TestTemporalAgreesOnDueTimes).
+func TestEveryStrikeIsOfOneDueTime(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ cron, struck, want string }{
+		{"30 2 * * *", "2028-10-29T01:30:00Z", "2028-10-29T00:30:00Z"}, // an hour late
+		{"30 1 * * 0", "2028-10-28T23:30:00Z", "2028-10-28T23:30:00Z"},
+		{"30 1 * * 0", "2028-10-29T00:30:00Z", "2028-10-28T23:30:00Z"}, // once too often
+		{"0 9 1 * *", "2028-11-01T08:00:00Z", "2028-11-01T08:00:00Z"},
+		{"0 9 1 * *", "2028-11-02T08:00:00Z", ""},
+	} {
+		due, ok := payment.Timetable{Cron: c.cron, TimeZone: "Europe/Berlin"}.Due(at(t, c.struck))
+		if ok != (c.want != "") || ok && !due.Equal(at(t, c.want)) {
+			t.Errorf("%q struck at %s: due is %v, %v, want %q", c.cron, c.struck, due, ok, c.want)
 		}
 	}
 }

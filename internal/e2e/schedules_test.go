@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,35 +144,47 @@ func TestScheduleWithoutFunds(t *testing.T) {
 }
 
 // Due times are computed in two places: by us, for what GET shows, and by
-// Temporal, which pays at them.
+// Temporal, which pays at them. Also when the clocks change.
 func TestTemporalAgreesOnDueTimes(t *testing.T) {
 	t.Parallel()
 	temporal := sandbox.Start(t).Temporal(t)
-	for _, zone := range []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"} {
-		for _, cron := range []string{"0 9 1 * *", "30 2 * * *", "30 1 * * 0", "*/17 3-5 * 3,10,11 *", "0 0 31 * *", "15 6 29 2 *", "0 12 * * 1-5", "59 23 */10 * *"} {
-			table := payment.Timetable{Cron: cron, TimeZone: zone}
-			options := workflows.ScheduleOptions(payment.Schedule{ID: "sch_" + t.Name() + zone + cron, Timetable: table, CatchUp: time.Minute}, "nobody")
-			options.Paused = true
-			handle, err := temporal.ScheduleClient().Create(t.Context(), options)
-			if err != nil {
-				t.Fatalf("%s in %s: %v", cron, zone, err)
-			}
-			t.Cleanup(func() { _ = handle.Delete(t.Context()) })
-			described, err := handle.Describe(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			at := time.Now()
-			for i, theirs := range described.Info.NextActionTimes {
-				ours, ok := table.Next(at)
-				if !ok || !ours.Equal(theirs) {
-					t.Errorf("%q in %s, time %d: ours is %v, Temporal's %v", cron, zone, i, ours, theirs.UTC())
-					break
+	starts := []time.Time{time.Now(), time.Date(2028, 3, 25, 12, 0, 0, 0, time.UTC), time.Date(2028, 10, 28, 12, 0, 0, 0, time.UTC)}
+	crons := []string{"0 9 1 * *", "30 2 * * *", "30 1 * * 0", "*/17 3-5 * 3,10,11 *", "0 0 31 * *", "15 6 29 2 *", "0 12 * * 1-5", "59 23 */10 * *", "0 2 * * 0", "30 * * * *"}
+	for _, zone := range []string{"UTC", "Europe/Berlin", "Asia/Kathmandu"} {
+		for _, cron := range crons {
+			for n, start := range starts {
+				table := payment.Timetable{Cron: cron, TimeZone: zone}
+				options := workflows.ScheduleOptions(payment.Schedule{ID: fmt.Sprint(t.Name(), zone, cron, n), Timetable: table, CatchUp: time.Minute}, "nobody")
+				options.Paused, options.Spec.StartAt = true, start
+				handle, err := temporal.ScheduleClient().Create(t.Context(), options)
+				if err != nil {
+					t.Fatalf("%s in %s: %v", cron, zone, err)
 				}
-				at = ours
-			}
-			if len(described.Info.NextActionTimes) == 0 {
-				t.Errorf("%q in %s: Temporal has no due time", cron, zone)
+				described, err := handle.Describe(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := handle.Delete(t.Context()); err != nil {
+					t.Error(err)
+				}
+				var theirs, ours []time.Time // due times, each once
+				for _, struck := range described.Info.NextActionTimes {
+					due, ok := table.Due(struck)
+					if !ok {
+						t.Errorf("%q in %s: Temporal strikes at %v", cron, zone, struck)
+					}
+					theirs = append(theirs, due.UTC())
+				}
+				theirs = slices.CompactFunc(theirs, time.Time.Equal)
+				for at, ok := table.Next(start); ok && len(ours) < len(theirs); at, ok = table.Next(at) {
+					ours = append(ours, at.UTC())
+				}
+				if !slices.EqualFunc(ours, theirs, time.Time.Equal) {
+					t.Errorf("%q in %s from %v: ours are %v, Temporal's %v", cron, zone, start, ours, theirs)
+				}
+				if len(described.Info.NextActionTimes) == 0 {
+					t.Errorf("%q in %s: Temporal has no due time", cron, zone)
+				}
 			}
 		}
 	}
