@@ -51,7 +51,7 @@ func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, liv
 		return err
 	}
 	order := chains.Order{IntentID: i.ID, Seq: int(attempt.Seq), To: attempt.Address, Amount: i.Amount,
-		ValidFor: s.AuthorizationValidity, Now: time.Now()}
+		ValidFor: s.AuthorizationValidity, Authorization: i.Authorization, Now: time.Now()}
 	if live != nil {
 		order.Reuse = &live.terms
 	}

@@ -150,7 +150,8 @@ func merchantsCommand() *cobra.Command {
 				})
 				return listed([]shownMerchant{showMerchant(after)}, merchantTitles, shownMerchant.row), err
 			},
-		}.command())
+		}.command(),
+		sponsorCommand(), unsponsorCommand())
 }
 
 func merchantDetails(ctx context.Context, p *process, args []string) (result, error) {
