@@ -22,7 +22,7 @@ const (
 // Sponsor checks payers' authorizations on the configured chains.
 type Sponsor interface {
 	// Admit returns an authorization to pay an amount (base units of the asset) to
-	// a payee in canonical form. Its submission may cost up to maxFee, base units
+	// a payee in canonical form, also with payment.AuthorizationSpent. Its submission may cost up to maxFee, base units
 	// of the asset, at worst. A definite no is a *payment.AuthorizationError, or a
 	// *payment.AddressError about the payer; any other error means that it could
 	// not be found out.
@@ -86,17 +86,22 @@ func (s *Server) sponsor(ctx context.Context, in *sponsoredInput) (*rawOutput, e
 		return nil, err
 	}
 	intent, token, err := s.draftSponsored(ctx, who, in.Body, terms)
-	if err != nil {
-		return nil, err
+	var body []byte
+	if err == nil {
+		body, err = s.acceptSponsored(ctx, &intent, token, key)
 	}
-	body, err := s.acceptSponsored(ctx, &intent, token, key)
+	if err != nil {
+		return s.notSponsored(ctx, who, key, err)
+	}
+	s.relay.Offer(intent)
+	return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
+}
+
+// notSponsored explains why a request made no payment. Perhaps one with the same
+// key was faster: then it has our answer.
+func (s *Server) notSponsored(ctx context.Context, who principal, key store.IdempotencyKey, err error) (*rawOutput, error) {
 	var taken *store.TakenError
-	switch {
-	case err == nil:
-		s.relay.Offer(intent)
-		return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
-	case errors.As(err, &taken), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrSponsorshipSpent):
-		// Perhaps a request with the same key was faster: it has our answer.
+	if errors.As(err, &taken) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrSponsorshipSpent) {
 		if out, rerr := s.replay(ctx, key); out != nil || rerr != nil {
 			return out, rerr
 		}
@@ -136,6 +141,9 @@ func (s *Server) draftSponsored(ctx context.Context, who principal, r SponsoredP
 		AuthorizationTerms: payment.AuthorizationTerms{From: r.From, ValidAfter: r.ValidAfter, ValidBefore: r.ValidBefore, Nonce: r.Nonce}, Signature: r.Signature,
 	}, to, o.amount, terms.MaxFee)
 	if err != nil {
+		if taken := s.takenIfSpent(ctx, chain, a, err); taken != nil {
+			return i, "", taken
+		}
 		return i, "", notAdmitted("#/from", err)
 	}
 	return payment.Intent{
@@ -143,6 +151,16 @@ func (s *Server) draftSponsored(ctx context.Context, who principal, r SponsoredP
 		Destinations: []payment.Destination{{Chain: chain.Name, Address: to}}, Priority: payment.Cheap, MaxFee: &terms.MaxFee,
 		Reference: r.Reference, Metadata: r.Metadata, RequestID: telemetry.RequestID(ctx),
 	}, chain.Token, nil
+}
+
+// takenIfSpent is a *store.TakenError if the chain says that an authorization is
+// spent, and a payment of ours is why, or may be.
+func (s *Server) takenIfSpent(ctx context.Context, chain ChainInfo, a payment.Authorization, err error) error {
+	var refused *payment.AuthorizationError
+	if !errors.As(err, &refused) || refused.Code != payment.AuthorizationSpent {
+		return nil
+	}
+	return s.store.Taken(ctx, chain.Name, chain.Token, a)
 }
 
 // notAdmitted is a chain's verdict on an authorization, or on the address at a

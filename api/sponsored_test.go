@@ -143,6 +143,13 @@ func TestOnePaymentPerAuthorization(t *testing.T) {
 			t.Errorf("one key made %s and %s", a.id(), answers[0].id())
 		}
 	}
+	b.sponsor.say(&payment.AuthorizationError{Code: payment.AuthorizationSpent, Field: "nonce", Detail: "used"})
+	if a := b.sponsored(2, "when-it-is-made"); a.json["existing_id"] != answers[0].id() {
+		t.Errorf("its owner is not told which payment used it: %s", a.raw)
+	} else {
+		a.refused(409, api.AuthorizationTaken, "")
+	}
+	b.sponsor.say(nil)
 	if a := b.sponsored(2, "in-test-mode", b.as(b.issue(b.merchant.ID, payment.Test))); a.json["existing_id"] != nil {
 		t.Errorf("the other mode is told: %s", a.raw)
 	} else {

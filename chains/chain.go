@@ -111,7 +111,7 @@ type Sponsor interface {
 	// a payee: first what can be known without asking, signature included, then
 	// by asking nodes. The submission may cost up to most, native base units, and
 	// is tried out as it is going to be sent. It returns the authorization in
-	// canonical form. A definite no is a *payment.AuthorizationError, or a
+	// canonical form, which it has from the signature's check on. A definite no is a *payment.AuthorizationError, or a
 	// *payment.AddressError about the payer; any other error means that it could
 	// not be found out.
 	Admit(ctx context.Context, a payment.Authorization, to string, amount, most payment.Amount) (payment.Authorization, error)

@@ -66,13 +66,10 @@ func (e *TakenError) Error() string { return "the authorization is that of inten
 // is waited for. *TakenError if it is taken, ErrSponsorshipSpent if the limit is
 // reached; the transaction must then be rolled back.
 func (tx *Tx) TakeSponsored(ctx context.Context, i payment.Intent, token string) error {
-	chain, a := string(i.Destinations[0].Chain), i.Authorization
-	n, err := tx.TakeAuthorization(ctx, db.TakeAuthorizationParams{Chain: chain, Token: token, Payer: a.From, Nonce: a.Nonce, IntentID: i.ID})
+	chain, a := i.Destinations[0].Chain, i.Authorization
+	n, err := tx.TakeAuthorization(ctx, db.TakeAuthorizationParams{Chain: string(chain), Token: token, Payer: a.From, Nonce: a.Nonce, IntentID: i.ID})
 	if err == nil && n == 0 {
-		var owner db.AuthorizationOwnerRow
-		if owner, err = tx.AuthorizationOwner(ctx, db.AuthorizationOwnerParams{Chain: chain, Token: token, Payer: a.From, Nonce: a.Nonce}); err == nil {
-			err = &TakenError{IntentID: owner.ID, MerchantID: owner.MerchantID, Mode: payment.Mode(owner.Mode)}
-		}
+		err = taken(ctx, tx.Queries, chain, token, *a)
 	}
 	if err != nil {
 		return fmt.Errorf("take the authorization of intent %s: %w", i.ID, err)
@@ -84,4 +81,24 @@ func (tx *Tx) TakeSponsored(ctx context.Context, i payment.Intent, token string)
 		return fmt.Errorf("commit the fee of intent %s: %w", i.ID, err)
 	}
 	return nil
+}
+
+// Taken returns a *TakenError if the authorization, in canonical form, has its
+// payment already.
+func (s *Store) Taken(ctx context.Context, chain payment.Chain, token string, a payment.Authorization) error {
+	err := taken(ctx, s.queries, chain, token, a)
+	if isNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// taken is the error that says whose an authorization is; ErrNotFound if it is
+// nobody's.
+func taken(ctx context.Context, q *db.Queries, chain payment.Chain, token string, a payment.Authorization) error {
+	owner, err := q.AuthorizationOwner(ctx, db.AuthorizationOwnerParams{Chain: string(chain), Token: token, Payer: a.From, Nonce: a.Nonce})
+	if err != nil {
+		return err
+	}
+	return &TakenError{IntentID: owner.ID, MerchantID: owner.MerchantID, Mode: payment.Mode(owner.Mode)}
 }

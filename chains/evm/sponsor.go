@@ -40,13 +40,13 @@ func (c *Chain) Admit(ctx context.Context, p payment.Authorization, to string, a
 	if err != nil {
 		return p, err
 	}
+	p.From, p.Nonce, p.Signature = from.Hex(), a.Nonce.Hex(), a.Signature.String()
 	votes, err := witness.Quorum(ctx, c.pool, c.anchor, func(ctx context.Context, n *rpcpool.Node) (standing, error) {
 		return c.standing(ctx, n, from, a)
 	})
 	if err != nil {
 		return p, err
 	}
-	p.From, p.Nonce, p.Signature = from.Hex(), a.Nonce.Hex(), a.Signature.String()
 	p.OpenAt = uint64(votes[0].Said.heads.final.Number)
 	for _, v := range votes {
 		if err := c.judge(v.Said, a, big256(most.Bytes32())); err != nil {
