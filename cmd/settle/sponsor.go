@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,9 +14,29 @@ import (
 // shownSponsorship is what may be spent on gas for a merchant's sponsored
 // payments, in USDC.
 type shownSponsorship struct {
-	Merchant     string `json:"merchant"`
 	MaxFee       string `json:"max_fee"`
 	MaxFeePerDay string `json:"max_fee_per_day"`
+}
+
+func showSponsorship(s store.Sponsorship) *shownSponsorship {
+	return &shownSponsorship{s.MaxFee.Decimal(payment.USDC.Decimals), s.MaxFeePerDay.Decimal(payment.USDC.Decimals)}
+}
+
+// sponsorshipOf reads a merchant's sponsorship; nil if it has none.
+func sponsorshipOf(ctx context.Context, st *store.Store, merchantID string) (*shownSponsorship, error) {
+	s, err := st.Sponsorship(ctx, merchantID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return showSponsorship(s), err
+}
+
+// cell is what a table shows.
+func (s *shownSponsorship) cell() string {
+	if s == nil {
+		return "no"
+	}
+	return s.MaxFee + " each, " + s.MaxFeePerDay + " a day"
 }
 
 func sponsorCommand() *cobra.Command {
@@ -39,14 +60,14 @@ func sponsorCommand() *cobra.Command {
 			if s.MaxFee.IsZero() || s.MaxFeePerDay.Cmp(s.MaxFee) < 0 {
 				return result{}, fmt.Errorf("--max-fee %s must be above 0, and --max-fee-per-day %s not below it: no payment could be sponsored", perPayment, perDay)
 			}
-			shown := shownSponsorship{args[0], s.MaxFee.Decimal(payment.USDC.Decimals), s.MaxFeePerDay.Decimal(payment.USDC.Decimals)}
+			shown := showSponsorship(s)
 			err = p.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 				if err := tx.Sponsor(ctx, args[0], s); err != nil {
 					return err
 				}
 				return tx.Audit(ctx, store.AuditEntry{Actor: operator(), Action: "merchant.sponsored", ObjectID: args[0], Detail: shown})
 			})
-			return line(shown, shown.Merchant, shown.MaxFee, shown.MaxFeePerDay), err
+			return line(shown, args[0], shown.cell()), err
 		},
 	}.command()
 }
