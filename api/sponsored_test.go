@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -112,7 +113,7 @@ func TestOnePaymentPerAuthorization(t *testing.T) {
 	var made string
 	owner := 0
 	for i, a := range answers {
-		if a.StatusCode == 201 {
+		if a.StatusCode == http.StatusCreated {
 			if made != "" {
 				t.Fatalf("two payments, %s and %s", made, a.id())
 			}
@@ -120,7 +121,7 @@ func TestOnePaymentPerAuthorization(t *testing.T) {
 		}
 	}
 	for i, a := range answers {
-		if a.StatusCode == 201 {
+		if a.StatusCode == http.StatusCreated {
 			continue
 		}
 		a.refused(409, api.AuthorizationTaken, "")
@@ -175,7 +176,7 @@ func TestSponsorshipHasLimits(t *testing.T) {
 	made := 0
 	refused := -1
 	for i, a := range answers {
-		if a.StatusCode == 201 {
+		if a.StatusCode == http.StatusCreated {
 			made++
 			continue
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/settlehq/settle/store/db"
 )
 
-// ErrSponsorshipSpent: what a merchant's sponsored payments of the day may cost
+// ErrSponsorshipSpent says that what a merchant's sponsored payments of the day may cost
 // at most is at its limit, or the merchant is not sponsored.
 var ErrSponsorshipSpent = errors.New("the sponsorship of the day is spent")
 
