@@ -199,7 +199,7 @@ func (t *tending) due(ctx context.Context, tx *store.Tx, n nonce, lane string, l
 		return order{}, false, err
 	}
 	o := chains.Order{IntentID: intent.ID, Seq: int(p.Seq), To: s.txs[0].Address, Amount: intent.Amount, Lane: at, Reuse: &s.terms,
-		Replaces: n.stored(), MaxFee: most, ValidFor: t.steps.AuthorizationValidity, Now: time.Now()}
+		Replaces: n.stored(), MaxFee: most, ValidFor: t.steps.AuthorizationValidity, Authorization: intent.Authorization, Now: time.Now()}
 	bump := fill
 	bump.purpose = paying
 	bump.sign = func() (chains.SignedTx, error) {
@@ -222,7 +222,7 @@ func (t *tending) late(x db.OpenNoncesRow, lowest bool) bool {
 // fences cancels the authorizations of fenced slots, each once, under a fresh
 // nonce of a lane that is tended here.
 func (t *tending) fences(ctx context.Context) error {
-	ids, err := t.steps.Store.Queries().FencedSlots(ctx, db.FencedSlotsParams{Chain: string(t.info.Name), RetrySeconds: t.steps.stalledAfter().Seconds()})
+	ids, err := t.steps.Store.Queries().FencedSlots(ctx, db.FencedSlotsParams{Chain: string(t.info.Name), Treasury: t.info.Treasury, RetrySeconds: t.steps.stalledAfter().Seconds()})
 	if err != nil {
 		return err
 	}

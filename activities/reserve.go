@@ -54,7 +54,7 @@ func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, liv
 		return "", made, err
 	}
 	order := chains.Order{IntentID: i.ID, Seq: int(attempt.Seq), To: attempt.Address, Amount: i.Amount,
-		ValidFor: s.AuthorizationValidity, Now: time.Now()}
+		ValidFor: s.AuthorizationValidity, Authorization: i.Authorization, Now: time.Now()}
 	info := desk.Chain.Info()
 	if live != nil {
 		order.Reuse = &live.terms

@@ -69,6 +69,9 @@ func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 // requestOf is what the route must serve, in the light of what was tried.
 func requestOf(ctx context.Context, tx *store.Tx, i payment.Intent) (routing.Request, error) {
 	r := routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee, Destinations: i.Destinations}
+	if i.Sponsored() { // takes nothing of a treasury, and waits for the fee to fall until the payer's authorization ends
+		r.Amount, r.MaxFee = payment.Amount{}, nil
+	}
 	if i.Status == payment.Created {
 		return r, nil
 	}

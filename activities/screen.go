@@ -20,7 +20,7 @@ func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
 		if overdue(i) {
 			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
 		}
-		for _, d := range i.Destinations {
+		for _, d := range parties(i) {
 			reason, err := tx.GetBlockedAddress(ctx, db.GetBlockedAddressParams{Chain: string(d.Chain), Address: d.Address})
 			blocked, err := found(err)
 			if err != nil {
@@ -42,4 +42,14 @@ func (s *Steps) Screen(ctx context.Context, in Ref) (State, error) {
 		}
 		return nil, nil
 	})
+}
+
+// parties are the addresses that money may go to, and that a sponsored payment
+// takes it from.
+func parties(i payment.Intent) []payment.Destination {
+	all := i.Destinations
+	if i.Sponsored() {
+		all = append(all[:len(all):len(all)], payment.Destination{Chain: all[0].Chain, Address: i.Authorization.From})
+	}
+	return all
 }

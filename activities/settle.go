@@ -100,10 +100,17 @@ func (p posting) paid(ctx context.Context) (*payment.Intent, error) {
 	if err := p.outcome(ctx, "paid"); err != nil {
 		return nil, err
 	}
-	if err := ledger.Settle(ctx, p.tx, ledger.Settlement{
-		IntentID: p.intent.ID, HoldID: p.intent.HoldID, Holder: ledger.HolderOf(p.intent), Chain: p.info.Name, Asset: p.intent.Asset,
-		Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: news, EffectiveAt: p.seen.BlockTime,
-	}); err != nil {
+	if p.intent.Sponsored() {
+		if news { // else somebody else submitted it, and what ours cost is booked by TendLanes
+			err = p.fee(ctx)
+		}
+	} else {
+		err = ledger.Settle(ctx, p.tx, ledger.Settlement{
+			IntentID: p.intent.ID, HoldID: p.intent.HoldID, Holder: ledger.HolderOf(p.intent), Chain: p.info.Name, Asset: p.intent.Asset,
+			Amount: p.intent.Amount, Fee: p.seen.Fee, NativeAsset: p.info.NativeAsset, FeePaidByUs: news, EffectiveAt: p.seen.BlockTime,
+		})
+	}
+	if err != nil {
 		return nil, err
 	}
 	i := p.intent
@@ -118,11 +125,11 @@ func (p posting) reverted(ctx context.Context) (*payment.Intent, error) {
 		return nil, err // what follows from this transaction was done
 	}
 	if ours {
-		if err := ledger.NetworkFee(ctx, p.tx, feeReference(p.seen.TxHash), p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID); err != nil {
+		if err := p.fee(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if p.seen.Permanent && p.slot.fence == unfenced {
+	if (p.seen.Permanent || p.intent.Sponsored()) && p.slot.fence == unfenced {
 		if p.slot.fence, err = p.refused(ctx); err != nil {
 			return nil, err
 		}
@@ -143,7 +150,13 @@ func (p posting) reverted(ctx context.Context) (*payment.Intent, error) {
 	return review(i, payment.ReviewChainRevert, fmt.Sprintf("the chain refused transaction %s: %s; retry, or reject or cancel", p.seen.TxHash, p.seen.Reason)), nil
 }
 
-// refused fences the slot of a payee whom its chain does not let have money.
+// fee books what the transaction cost apart from the money that it moved.
+func (p posting) fee(ctx context.Context) error {
+	return ledger.NetworkFee(ctx, p.tx, feeReference(p.seen.TxHash), p.info.Name, p.info.NativeAsset, p.seen.Fee, p.seen.BlockTime, p.intent.ID)
+}
+
+// refused fences the slot of a payee whom its chain does not let have money, and
+// that of a payer whose authorization has failed: gas is paid for it once.
 func (p posting) refused(ctx context.Context) (fence, error) {
 	f := fenceFail
 	other, err := elsewhere(ctx, p.tx, p.intent)
@@ -160,6 +173,9 @@ func (p posting) dead(ctx context.Context) (*payment.Intent, error) {
 	if err := p.outcome(ctx, "dead"); err != nil {
 		return nil, err
 	}
+	if p.intent.Sponsored() && (p.slot.fence == unfenced || p.slot.fence == fenceFail) {
+		return p.lapsed(ctx)
+	}
 	if p.slot.fence != unfenced {
 		return p.slot.fence.after(ctx, p.tx, p.intent)
 	}
@@ -173,6 +189,22 @@ func (p posting) dead(ctx context.Context) (*payment.Intent, error) {
 		return review(i, payment.ReviewStalled, fmt.Sprintf("%d slots died without being paid; retry, reject or cancel", n)), nil
 	}
 	return unfenced.after(ctx, p.tx, p.intent)
+}
+
+// lapsed ends a sponsored payment whose authorization can be used no more: only
+// the payer could sign another.
+func (p posting) lapsed(ctx context.Context) (*payment.Intent, error) {
+	code, message := "authorization_expired", "The payer's authorization ended unused."
+	switch p.seen.Cause {
+	case chains.CauseCanceled:
+		code, message = "authorization_canceled", "The payer has canceled the authorization."
+	case chains.CauseUsed:
+		code, message = "authorization_used", fmt.Sprintf("The payer has used the authorization's nonce for another transfer, %s.", p.seen.TxHash)
+	case chains.CauseExpired:
+	}
+	i := p.intent
+	i.TxHash = ""
+	return end(ctx, p.tx, i, payment.Failed, code, message)
 }
 
 // stalled asks a person about a payment that waits without end. It is still

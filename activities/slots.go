@@ -8,6 +8,7 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/routing"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
 )
@@ -200,11 +201,7 @@ func (d *Desk) maxFee(i payment.Intent) (payment.Amount, error) {
 	if i.MaxFee == nil || d.price.IsZero() {
 		return payment.Amount{}, nil
 	}
-	coin, err := payment.ParseDecimal("1", d.Chain.Info().NativeDecimals)
-	if err != nil {
-		return payment.Amount{}, err
-	}
-	native, err := i.MaxFee.MulDiv(coin, d.price)
+	native, err := routing.Native(*i.MaxFee, d.price, d.Chain.Info().NativeDecimals)
 	if err == nil && native.IsZero() {
 		native = payment.Units(1)
 	}

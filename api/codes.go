@@ -67,6 +67,18 @@ const (
 	AddressForbidden    Code = payment.AddressForbidden
 	AddressFrozen       Code = payment.AddressFrozen
 
+	SponsorshipOff         Code = "sponsorship_off"
+	SponsorshipSpent       Code = "sponsorship_spent"
+	AuthorizationTaken     Code = "authorization_taken"
+	SponsoringNotOffered   Code = payment.SponsoringNotOffered
+	AuthorizationMalformed Code = payment.AuthorizationMalformed
+	AuthorizationSignature Code = payment.AuthorizationSignature
+	AuthorizationWindow    Code = payment.AuthorizationWindow
+	AuthorizationSpent     Code = payment.AuthorizationSpent
+	AuthorizationRefused   Code = payment.AuthorizationRefused
+	PayerBalance           Code = payment.PayerBalance
+	SponsorFeeTooHigh      Code = payment.SponsorFeeTooHigh
+
 	DestinationUnverified Code = "destination_unverified"
 	Unavailable           Code = "unavailable"
 	InternalError         Code = "internal_error"
@@ -101,6 +113,8 @@ var codes = []CodeInfo{
 
 	{ScopeMissing, 403, "The API key may not do this", "Use a key with the scope that the detail names."},
 
+	{SponsorshipOff, 403, "Payments are not sponsored for you", "Have sponsoring switched on, or have the payer submit the authorization."},
+
 	{NotFound, 404, "There is no such object", "Check the id and the mode of the key: test keys see only test objects, live keys only live ones."},
 	{RouteNotFound, 404, "There is no such route", "See /docs for the routes."},
 	{MethodNotAllowed, 405, "The route does not know this method", "The Allow header lists those that it knows."},
@@ -109,6 +123,7 @@ var codes = []CodeInfo{
 	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},
 	{IdempotencyKeyUsed, 409, "The Idempotency-Key was used long ago", "Its stored answer has expired, and the payment it made stands: find it in the list, and use a new key for a new payment."},
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
+	{AuthorizationTaken, 409, "The authorization has its payment already", "existing_id is that payment, if it is yours. For another payment the payer must sign another nonce."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
 	{WebhookEndpointOff, 409, "The webhook endpoint is disabled", "Enable it first: nothing is sent to a disabled endpoint."},
 	{ScheduleOver, 409, "The schedule pays nothing any more", "It was canceled, or has no due time left: create a new one."},
@@ -139,6 +154,14 @@ var codes = []CodeInfo{
 	{TimetableInvalid, 422, "The schedule's times cannot be followed", "Correct them as errors[].detail says: at in the future, or cron with five fields in a time zone."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
 	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},
+	{SponsoringNotOffered, 422, "The chain does not sponsor payments", "Use one on which payers' authorizations are submitted."},
+	{AuthorizationMalformed, 422, "The authorization is not readable", "Send nonce and signature as the payer's wallet gave them."},
+	{AuthorizationSignature, 422, "The signature is not the payer's of these terms", "Send exactly what was signed: payer, payee, amount, times, nonce, and the token's EIP-712 domain."},
+	{AuthorizationWindow, 422, "The authorization's time does not fit", "Have the payer sign times as errors[].detail says."},
+	{AuthorizationSpent, 422, "The authorization is used or canceled on chain", "Have the payer sign another nonce."},
+	{AuthorizationRefused, 422, "The token refuses the authorization", "errors[].detail has the token's words: a payer or payee may be blocked, or the token paused."},
+	{PayerBalance, 422, "The payer has less than the amount", "Repeat the request when the payer has it: the Idempotency-Key is still free."},
+	{SponsorshipSpent, 422, "Your sponsorship of the day is spent", "It begins anew at midnight UTC: repeat the request then, or have the limit raised. The Idempotency-Key is still free."},
 	{IdempotencyMismatch, 422, "The Idempotency-Key belongs to another request", "existing_id is what it made. Use a new key for a new payment."},
 	{WebhookURLInvalid, 422, "The URL cannot be a webhook endpoint", "Use https, without user, password or fragment."},
 	{WebhookURLRefused, 422, "Webhooks may not be sent to this address", "Use an address on the public internet, port 443."},
@@ -149,6 +172,7 @@ var codes = []CodeInfo{
 	{InternalError, 500, "Something went wrong on our side", "Repeat the request with the same Idempotency-Key; if it persists, tell us the request_id."},
 
 	{DestinationUnverified, 503, "The destination could not be checked just now", "Nothing was written: repeat the request after Retry-After seconds."},
+	{SponsorFeeTooHigh, 503, "The network asks more than may be spent on a sponsored payment", "Nothing was written: repeat the request when the fee has fallen."},
 	{BacklogFull, 503, "More payments are waiting than we take", "Nothing was written, and what was accepted is safe: repeat the request after Retry-After seconds, with the same Idempotency-Key."},
 	{StreamsFull, 503, "This server has as many open streams as it serves", "Connect again after Retry-After seconds; until then read GET /v1/events."},
 	{Unavailable, 503, "The service cannot answer just now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."},

@@ -65,6 +65,25 @@ func (d *destinations) set(change func(*destinations)) {
 	change(d)
 }
 
+// sponsor admits every authorization, unless answer says what is wrong.
+type sponsor struct {
+	mu     sync.Mutex
+	answer error
+}
+
+func (s *sponsor) Admit(_ context.Context, _ payment.Chain, a payment.Authorization, _ string, _, _ payment.Amount) (payment.Authorization, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.OpenAt = 17
+	return a, s.answer
+}
+
+func (s *sponsor) say(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = err
+}
+
 // temporalDouble records what the API asks of Temporal.
 type temporalDouble struct {
 	client.Client

@@ -43,6 +43,7 @@ type bench struct {
 	http         *httptest.Server
 	temporal     *temporalDouble
 	destinations *destinations
+	sponsor      *sponsor
 	merchant     store.Merchant
 	key          string
 	keyUses      sync.Map     // times that a key's use was noted, by id
@@ -54,7 +55,7 @@ func setup(t testing.TB) *bench {
 	t.Helper()
 	st, url := storetest.OpenURL(t)
 	b := &bench{
-		t: t, store: st, sql: storetest.SQL(t, url), temporal: &temporalDouble{}, destinations: &destinations{},
+		t: t, store: st, sql: storetest.SQL(t, url), temporal: &temporalDouble{}, destinations: &destinations{}, sponsor: &sponsor{},
 		merchant: storetest.Merchant(t, st, funds),
 	}
 	b.serve(peppers)
@@ -70,7 +71,7 @@ func (b *bench) serve(peppers config.Keyring, changes ...func(*api.Deps)) {
 		b.t.Fatal(err)
 	}
 	deps := api.Deps{
-		Store: b.store, Temporal: b.temporal, TaskQueue: "settle", Destinations: b.destinations, Log: zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
+		Store: b.store, Temporal: b.temporal, TaskQueue: "settle", Destinations: b.destinations, Sponsor: b.sponsor, Log: zaptest.NewLogger(b.t, zaptest.Level(zap.WarnLevel)),
 		Peppers: peppers, PublicURL: "https://pay.example.com/", Sealer: sealer,
 		Guard: webhooks.Guard{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		KeyUsed: func(_ context.Context, id string) error {

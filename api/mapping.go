@@ -23,6 +23,8 @@ func problemOf(err error) *Problem {
 		return fail(NotFound, "").because(err)
 	case errors.Is(err, store.ErrInsufficientFunds):
 		return fail(InsufficientFunds, "").because(err)
+	case errors.Is(err, store.ErrSponsorshipSpent):
+		return fail(SponsorshipSpent, "").because(err)
 	case errors.Is(err, store.ErrIllegalTransition):
 		return fail(NotCancelable, "").because(err)
 	case errors.Is(err, store.ErrConflict):

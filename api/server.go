@@ -68,6 +68,8 @@ type Deps struct {
 	// KeyUsed notes that an API key was used, at most once a minute per key
 	// and process, in the background. Default: not noted.
 	KeyUsed func(ctx context.Context, keyID string) error
+	// Sponsor checks payers' authorizations. Default: none is submitted.
+	Sponsor Sponsor
 	// Redis counts requests, see OpenRedis. Default: there are no rate limits.
 	Redis redis.UniversalClient
 	// RateLimit is how many requests per second an API key may make, as many at
@@ -89,6 +91,7 @@ type Server struct {
 	store        *store.Store
 	temporal     client.Client
 	destinations Destinations
+	sponsors     Sponsor
 	chains       map[string]ChainInfo // by name and by CAIP-2 id
 	log          *zap.Logger
 	publicURL    string
@@ -119,7 +122,7 @@ func New(d Deps) (*Server, error) {
 		d.Now = time.Now
 	}
 	s := &Server{
-		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, chains: make(map[string]ChainInfo),
+		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, sponsors: d.Sponsor, chains: make(map[string]ChainInfo),
 		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
 		keys:      &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, log: d.Log, entries: make(map[string]*keyEntry)},
 		limiter:   newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
@@ -151,6 +154,7 @@ func (s *Server) route() error {
 	s.api = humagin.New(s.engine, s.humaConfig())
 	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
+	s.registerSponsored()
 	s.registerEvents()
 	s.registerStreams()
 	s.registerQuotes()

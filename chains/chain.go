@@ -118,6 +118,26 @@ type Expirer interface {
 	Fates(ctx context.Context, closed []Watched) ([][]TxResult, error)
 }
 
+// Sponsor is a Chain whose lanes may submit what payers have authorized
+// themselves: the gas is ours, the money theirs.
+type Sponsor interface {
+	Chain
+
+	// Admit checks a payer's authorization to pay an amount (token base units) to
+	// a payee: first what can be known without asking, signature included, then
+	// by asking nodes. The submission may cost up to most, native base units, and
+	// is tried out as it is going to be sent. It returns the authorization in
+	// canonical form, which it has from the signature's check on. A definite no is
+	// a *payment.AuthorizationError, or a *payment.AddressError about the payer;
+	// any other error means that it could not be found out.
+	Admit(ctx context.Context, a payment.Authorization, to string, amount, most payment.Amount) (payment.Authorization, error)
+
+	// Rehearse tries out a stored transaction on the newest block. refusal is the
+	// chain's words if nodes agree that it would fail, and empty if it would
+	// succeed or they do not agree. ErrUnknown if too few answered.
+	Rehearse(ctx context.Context, tx StoredTx) (refusal string, err error)
+}
+
 // LaneHead is how far a chain has come with a lane.
 type LaneHead struct {
 	Lane   string
@@ -189,7 +209,10 @@ type Order struct {
 	Replaces []StoredTx     // transactions that this one must outbid; needs Reuse, and with lane nonces their Lane
 	MaxFee   payment.Amount // the most the transaction may cost, native base units; 0: the chain's own cap only
 	ValidFor time.Duration  // how long the slot may stay payable, where the chain lets us choose
-	Now      time.Time
+	// Authorization is the payer's of a sponsored payment, to be submitted in
+	// place of one that the treasury signs; else nil.
+	Authorization *payment.Authorization
+	Now           time.Time
 }
 
 // SlotKind names the on-chain exclusivity resource.
@@ -197,7 +220,7 @@ type SlotKind string
 
 // Slot kinds.
 const (
-	SlotEIP3009   SlotKind = "eip3009"          // (token, treasury, authorization nonce)
+	SlotEIP3009   SlotKind = "eip3009"          // (token, treasury or sponsored payer, authorization nonce)
 	SlotEVMNonce  SlotKind = "evm_nonce"        // (chain, from, nonce)
 	SlotBlockhash SlotKind = "solana_blockhash" // one signature, until its blockhash expires
 	SlotGuard     SlotKind = "solana_guard"     // an account that the payment opens, which can be opened once
@@ -207,7 +230,7 @@ const (
 // identify it on its chain.
 type Slot struct {
 	Kind          SlotKind        `json:"kind"`
-	Authority     string          `json:"authority"`                // treasury or lane address
+	Authority     string          `json:"authority"`                // treasury, lane or sponsored payer
 	Nonce         string          `json:"nonce"`                    // 0x authorization nonce, decimal account nonce, base58 signature or guard address
 	FromHeight    uint64          `json:"from_height"`              // nothing of it can be on chain below this block number or slot
 	ExpiresAt     *time.Time      `json:"expires_at,omitempty"`     // chain time from which it cannot pay (EIP-3009 validBefore)
@@ -309,8 +332,19 @@ type Sighting struct {
 	SlotDead    bool            `json:"slot_dead,omitempty"` // with Reverted: the slot can never pay (account nonce, Solana); false: the authorization is still open
 	Reason      string          `json:"reason,omitempty"`    // with Reverted: the chain's words; not final: why it waits, where that is known
 	Permanent   bool            `json:"permanent,omitempty"` // with Reverted: the payee can never be paid on this chain; another transaction would fail too
+	Cause       Cause           `json:"cause,omitempty"`     // with Dead, where the family tells
 	Proof       json.RawMessage `json:"proof,omitempty"`     // the finalized facts, stored with the outcome
 }
+
+// Cause is what killed a slot.
+type Cause string
+
+// Causes.
+const (
+	CauseExpired  Cause = "expired"
+	CauseCanceled Cause = "canceled"   // by a transaction that does nothing else
+	CauseUsed     Cause = "used_other" // an authorization's nonce, by its signer, for another transfer
+)
 
 // Balances at a finalized block. Addresses without an account have 0.
 type Balances struct {

@@ -88,9 +88,13 @@ func Hold(ctx context.Context, tx *store.Tx, intent payment.Intent) (holdID stri
 	return r.HoldID, err
 }
 
-// Void releases the intent's hold. Call it only in the transaction that ends
-// the intent unpaid. ErrHoldInvalid if the hold was posted.
+// Void releases the intent's hold, if it has one: a sponsored one holds
+// nothing. Call it only in the transaction that ends the intent unpaid.
+// ErrHoldInvalid if the hold was posted.
 func Void(ctx context.Context, tx *store.Tx, intent payment.Intent) error {
+	if intent.Sponsored() {
+		return nil
+	}
 	_, err := tx.LedgerVoid(ctx, db.LedgerVoidParams{
 		Reference: intent.ID + ":void", HoldID: intent.HoldID, IntentID: intent.ID,
 	})

@@ -39,13 +39,15 @@ CREATE TABLE payment_intents (
   tx_hash         text NOT NULL DEFAULT '',
   failure_code    text NOT NULL DEFAULT '',
   failure_message text NOT NULL DEFAULT '',
-  hold_id         uuid NOT NULL REFERENCES ledger_transfers,
+  hold_id         uuid REFERENCES ledger_transfers,           -- of the merchant's funds
+  payer_authorization jsonb,                                  -- of a sponsored payment, which moves the payer's money instead
   request_id      text NOT NULL,
   version         bigint NOT NULL DEFAULT 1,
   created_at      timestamptz NOT NULL,
   updated_at      timestamptz NOT NULL,
   closed_at       timestamptz,                                -- when the status became terminal
-  UNIQUE (merchant_id, mode, idempotency_key)                 -- for ever, also after the key's record expired
+  UNIQUE (merchant_id, mode, idempotency_key),                -- for ever, also after the key's record expired
+  CHECK ((hold_id IS NULL) = (payer_authorization IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX payment_intents_list ON payment_intents (merchant_id, mode, created_at DESC, id DESC);
 -- No index names status: a change of status is then a change in place (HOT),
@@ -96,10 +98,10 @@ BEGIN
     RAISE EXCEPTION 'intent % is % and does not change any more', OLD.id, OLD.status USING ERRCODE = '23001';
   END IF;
   IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.idempotency_key, NEW.asset, NEW.amount, NEW.destinations, NEW.priority,
-      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.request_id, NEW.created_at)
+      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.payer_authorization, NEW.request_id, NEW.created_at)
      IS DISTINCT FROM
      (OLD.id, OLD.merchant_id, OLD.mode, OLD.idempotency_key, OLD.asset, OLD.amount, OLD.destinations, OLD.priority,
-      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.request_id, OLD.created_at) THEN
+      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.payer_authorization, OLD.request_id, OLD.created_at) THEN
     RAISE EXCEPTION 'intent %: what was ordered may not change', OLD.id USING ERRCODE = '23001';
   END IF;
   IF NEW.version <> OLD.version + 1 THEN

@@ -61,12 +61,18 @@ type Intent struct {
 	Address      string // the destination on Chain
 	TxHash       string // of the paying transaction, once it is in a block
 	Failure      *Failure
-	HoldID       string // ledger transfer that holds the funds
-	RequestID    string // correlation id of the creating HTTP request
-	Version      int64  // sequence of the newest event; 1 at creation
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	HoldID       string // ledger transfer that holds the funds; empty if it is sponsored
+	// Authorization is the payer's of a sponsored payment: it moves the payer's
+	// money, and we pay the gas. nil: we pay from a treasury.
+	Authorization *Authorization
+	RequestID     string // correlation id of the creating HTTP request
+	Version       int64  // sequence of the newest event; 1 at creation
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
+
+// Sponsored reports whether the money is a payer's own, and only the gas ours.
+func (i Intent) Sponsored() bool { return i.Authorization != nil }
 
 // APIVersion dates the shape of Resource and of event bodies.
 const APIVersion = "2026-11-01"
@@ -80,27 +86,28 @@ type ReviewState struct {
 // Resource is the intent as the API, events and webhooks show it: one shape,
 // rendered in one place, so that they cannot tell different stories.
 type Resource struct {
-	ID           string            `json:"id" example:"pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
-	Object       string            `json:"object" enum:"payment_intent"`
-	Mode         Mode              `json:"mode" enum:"test,live"`
-	Status       Status            `json:"status" enum:"created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected"`
-	Substatus    Substatus         `json:"substatus,omitempty"`
-	Amount       string            `json:"amount" doc:"Decimal string in units of the asset" example:"12.500000"`
-	Asset        string            `json:"asset" example:"USDC"`
-	Destinations []Destination     `json:"destinations"`
-	Priority     Priority          `json:"priority" enum:"cheap,fast,reliable"`
-	MaxFee       string            `json:"max_fee,omitempty" doc:"Decimal string in units of the asset"`
-	Deadline     *time.Time        `json:"deadline,omitempty"`
-	Reference    string            `json:"reference,omitempty"`
-	Metadata     map[string]string `json:"metadata,omitempty"`
-	Chain        Chain             `json:"chain,omitempty" doc:"The chain that was chosen"`
-	Address      string            `json:"address,omitempty" doc:"The destination that was chosen"`
-	TxHash       string            `json:"transaction_hash,omitempty" doc:"The paying transaction, once it is in a block"`
-	Review       *ReviewState      `json:"review,omitempty"`
-	Failure      *Failure          `json:"failure,omitempty"`
-	Sequence     int64             `json:"sequence" doc:"Number of the newest event of this intent; 1 at creation, gapless"`
-	CreatedAt    time.Time         `json:"created_at"`
-	UpdatedAt    time.Time         `json:"updated_at"`
+	ID            string              `json:"id" example:"pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+	Object        string              `json:"object" enum:"payment_intent"`
+	Mode          Mode                `json:"mode" enum:"test,live"`
+	Status        Status              `json:"status" enum:"created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected"`
+	Substatus     Substatus           `json:"substatus,omitempty"`
+	Amount        string              `json:"amount" doc:"Decimal string in units of the asset" example:"12.500000"`
+	Asset         string              `json:"asset" example:"USDC"`
+	Destinations  []Destination       `json:"destinations"`
+	Priority      Priority            `json:"priority" enum:"cheap,fast,reliable"`
+	MaxFee        string              `json:"max_fee,omitempty" doc:"Decimal string in units of the asset"`
+	Deadline      *time.Time          `json:"deadline,omitempty"`
+	Reference     string              `json:"reference,omitempty"`
+	Metadata      map[string]string   `json:"metadata,omitempty"`
+	Authorization *AuthorizationTerms `json:"authorization,omitempty" doc:"The payer's, if the payment is sponsored: the payer's money moves, not yours"`
+	Chain         Chain               `json:"chain,omitempty" doc:"The chain that was chosen"`
+	Address       string              `json:"address,omitempty" doc:"The destination that was chosen"`
+	TxHash        string              `json:"transaction_hash,omitempty" doc:"The paying transaction, once it is in a block"`
+	Review        *ReviewState        `json:"review,omitempty"`
+	Failure       *Failure            `json:"failure,omitempty"`
+	Sequence      int64               `json:"sequence" doc:"Number of the newest event of this intent; 1 at creation, gapless"`
+	CreatedAt     time.Time           `json:"created_at"`
+	UpdatedAt     time.Time           `json:"updated_at"`
 }
 
 // Resource renders the intent.
@@ -111,6 +118,10 @@ func (i Intent) Resource() Resource {
 		Destinations: i.Destinations, Priority: i.Priority, Deadline: utc(i.Deadline),
 		Reference: i.Reference, Metadata: i.Metadata, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
 		Failure: i.Failure, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
+	}
+	if i.Sponsored() {
+		terms := i.Authorization.AuthorizationTerms
+		r.Authorization = &terms
 	}
 	if i.MaxFee != nil {
 		r.MaxFee = i.MaxFee.Decimal(i.Asset.Decimals)

@@ -45,3 +45,13 @@ func (n Network) Fee() payment.Amount {
 	}
 	return out
 }
+
+// Native converts asset base units into base units of a chain's coin, rounded
+// down, at a price in asset base units per whole coin.
+func Native(asset, price payment.Amount, decimals int) (payment.Amount, error) {
+	coin, err := payment.ParseDecimal("1", decimals)
+	if err != nil {
+		return payment.Amount{}, err
+	}
+	return asset.MulDiv(coin, price)
+}

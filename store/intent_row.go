@@ -22,13 +22,22 @@ func intentOf(r db.PaymentIntent) (payment.Intent, error) {
 		Status: payment.Status(r.Status), Substatus: payment.Substatus(r.Substatus),
 		ReviewReason: payment.ReviewReason(r.ReviewReason), ReviewDetail: r.ReviewDetail, Approved: r.Approved,
 		Chain: payment.Chain(r.Chain), Address: r.Address, TxHash: r.TxHash,
-		HoldID: r.HoldID, RequestID: r.RequestID, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		RequestID: r.RequestID, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if err := json.Unmarshal(r.Destinations, &i.Destinations); err != nil {
 		return payment.Intent{}, fmt.Errorf("intent %s: destinations: %w", r.ID, err)
 	}
 	if err := json.Unmarshal(r.Metadata, &i.Metadata); err != nil {
 		return payment.Intent{}, fmt.Errorf("intent %s: metadata: %w", r.ID, err)
+	}
+	if r.HoldID != nil {
+		i.HoldID = *r.HoldID
+	}
+	if r.PayerAuthorization != nil {
+		i.Authorization = new(payment.Authorization)
+		if err := json.Unmarshal(r.PayerAuthorization, i.Authorization); err != nil {
+			return payment.Intent{}, fmt.Errorf("intent %s: authorization: %w", r.ID, err)
+		}
 	}
 	if r.FailureCode != "" {
 		i.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}

@@ -24,7 +24,8 @@ type Answer func(stored payment.Intent) (status int, body []byte, err error)
 // AcceptIntent inserts an accepted intent (status created, version 1) with its
 // first event, the row that keeps its workflow from being forgotten and the
 // answer to its request, in one round trip, and returns it as stored. The
-// caller chose i.ID and took the hold i.HoldID in this transaction; i.CreatedAt
+// caller chose i.ID and took the hold i.HoldID in this transaction (a sponsored
+// payment has none); i.CreatedAt
 // is the database's time, which the hold tells, and is asked for if it is zero.
 //
 // The answer is stored under key, and key.Key is unique per merchant and mode
@@ -55,6 +56,12 @@ func (tx *Tx) accept(ctx context.Context, i payment.Intent, key IdempotencyKey, 
 	if err != nil {
 		return fault(err)
 	}
+	var authorization []byte // NULL unless it is sponsored
+	if i.Sponsored() {
+		if authorization, err = json.Marshal(i.Authorization); err != nil {
+			return fault(err)
+		}
+	}
 	event, err := eventOf(i, payment.EventTypeOf(payment.Created), "")
 	if err != nil {
 		return fault(err)
@@ -64,7 +71,7 @@ func (tx *Tx) accept(ctx context.Context, i payment.Intent, key IdempotencyKey, 
 		Asset: i.Asset.Code, Amount: i.Amount, Destinations: destinations, Priority: string(i.Priority),
 		MaxFee: i.MaxFee, Deadline: i.Deadline, Reference: i.Reference, Metadata: metadata,
 		Status: string(i.Status), Substatus: string(i.Substatus),
-		HoldID: i.HoldID, RequestID: i.RequestID, At: at,
+		HoldID: given(i.HoldID), PayerAuthorization: authorization, RequestID: i.RequestID, At: at,
 		EventID: event.id, EventType: string(event.kind), EventBody: event.body,
 	}
 	if answer != nil {
@@ -188,7 +195,8 @@ func saved(before, after payment.Intent, at time.Time) payment.Intent {
 // sameOrder reports whether a and b agree in everything SaveIntent may not write.
 func sameOrder(a, b payment.Intent) bool {
 	return a.ID == b.ID && a.MerchantID == b.MerchantID && a.Mode == b.Mode && a.Asset == b.Asset &&
-		a.Amount == b.Amount && slices.Equal(a.Destinations, b.Destinations) && a.HoldID == b.HoldID
+		a.Amount == b.Amount && slices.Equal(a.Destinations, b.Destinations) && a.HoldID == b.HoldID &&
+		(a.Authorization == b.Authorization || a.Sponsored() && b.Sponsored() && *a.Authorization == *b.Authorization)
 }
 
 // event is a rendered event.

@@ -53,9 +53,9 @@ func domainSeparator(name, version string, chainID uint64, token common.Address)
 		word(new(big.Int).SetUint64(chainID)), common.LeftPadBytes(token[:], 32))
 }
 
-// digest is what the treasury signs (EIP-712).
-func (a authorization) digest(domain common.Hash, treasury common.Address) common.Hash {
-	message := crypto.Keccak256(transferType, common.LeftPadBytes(treasury[:], 32), common.LeftPadBytes(a.To[:], 32), word(a.Value.ToInt()),
+// digest is what the owner of the money signs (EIP-712).
+func (a authorization) digest(domain common.Hash, from common.Address) common.Hash {
+	message := crypto.Keccak256(transferType, common.LeftPadBytes(from[:], 32), common.LeftPadBytes(a.To[:], 32), word(a.Value.ToInt()),
 		word(new(big.Int).SetUint64(a.ValidAfter)), word(new(big.Int).SetUint64(a.ValidBefore)), a.Nonce[:])
 	return typedDigest(domain, message)
 }
@@ -66,8 +66,8 @@ func typedDigest(domain common.Hash, message []byte) common.Hash {
 }
 
 // calldata is the call of transferWithAuthorization.
-func (a authorization) calldata(treasury common.Address) []byte {
-	return fiattoken.NewFiatToken().PackTransferWithAuthorization(treasury, a.To, a.Value.ToInt(),
+func (a authorization) calldata(from common.Address) []byte {
+	return fiattoken.NewFiatToken().PackTransferWithAuthorization(from, a.To, a.Value.ToInt(),
 		new(big.Int).SetUint64(a.ValidAfter), new(big.Int).SetUint64(a.ValidBefore), a.Nonce,
 		a.Signature[64], [32]byte(a.Signature[:32]), [32]byte(a.Signature[32:64]))
 }

@@ -50,6 +50,8 @@ type Config struct {
 
 	LaneInFlight int `json:"lane_in_flight,omitempty"` // unincluded transactions of one lane; default 16, more than nodes promise to keep
 
+	Sponsor *Sponsoring `json:"sponsor,omitempty"` // submit payers' own authorizations, {} for the defaults; default: refuse them
+
 	MaxFeeGwei  uint64 `json:"max_fee_gwei,omitempty"`  // most we pay per gas; default 300
 	MinTipWei   uint64 `json:"min_tip_wei,omitempty"`   // least priority fee per gas; default 10000000 (0.01 gwei)
 	GasLimit    uint64 `json:"gas_limit,omitempty"`     // of a payment; default 130000, "transfer" 100000
@@ -74,6 +76,13 @@ type Finality struct {
 type Earlier struct {
 	Below  string `json:"below"`  // units of the token, e.g. "100.00"
 	Blocks uint64 `json:"blocks"` // on top of the payment's own; 1 or more
+}
+
+// Sponsoring bounds the authorizations of payers that are submitted at our
+// expense, by the time that is left of them when they are accepted.
+type Sponsoring struct {
+	MinLeftSeconds int64 `json:"min_left_seconds,omitempty"` // to land in; default 300
+	MaxLeftSeconds int64 `json:"max_left_seconds,omitempty"` // so long a lane nonce and a watch may be bound; default 604800, a week
 }
 
 // earlier is an Earlier in base units.
@@ -216,6 +225,14 @@ func (c Config) check() (settings, error) {
 	if c.MaxCancelFeeGwei < c.MaxFeeGwei {
 		fault("max_cancel_fee_gwei %d is below max_fee_gwei %d: a payment could not be canceled", c.MaxCancelFeeGwei, c.MaxFeeGwei)
 	}
+	if p := c.Sponsor; p != nil {
+		if c.Method != MethodEIP3009 {
+			fault("sponsor needs method %q", MethodEIP3009)
+		}
+		if p.MinLeftSeconds < 1 || p.MaxLeftSeconds <= p.MinLeftSeconds {
+			fault("sponsor: min_left_seconds %d must be 1 or more, and max_left_seconds %d above it", p.MinLeftSeconds, p.MaxLeftSeconds)
+		}
+	}
 	if s.minTip.Cmp(s.maxFee) > 0 {
 		fault("min_tip_wei %d is above max_fee_gwei %d", c.MinTipWei, c.MaxFeeGwei)
 	}
@@ -257,6 +274,12 @@ func (c *Config) setDefaults() {
 	defaultTo(&c.GasExpected, min(expected, c.GasLimit))
 	defaultTo(&c.MaxLogRange, 2_000)
 	defaultTo(&c.LaneInFlight, 16)
+	if c.Sponsor != nil {
+		own := *c.Sponsor // the caller's stays as it is
+		defaultTo(&own.MinLeftSeconds, 300)
+		defaultTo(&own.MaxLeftSeconds, 7*24*60*60)
+		c.Sponsor = &own
+	}
 }
 
 func gwei(n uint64) *big.Int {

@@ -16,7 +16,7 @@ import (
 
 // proof is the finalized facts behind an outcome, stored with it.
 type proof struct {
-	Kind            string         `json:"kind"` // transfer, authorization_expired, authorization_canceled, nonce_canceled, transaction_reverted
+	Kind            string         `json:"kind"` // transfer, authorization_expired, authorization_canceled, authorization_used, nonce_canceled, transaction_reverted
 	Token           common.Address `json:"token"`
 	From            common.Address `json:"from"`
 	To              common.Address `json:"to"`
@@ -48,7 +48,7 @@ func (s *scan) decide(l *look) chains.Sighting {
 	case l.expired(s.heads.final) && l.state != nil && !*l.state:
 		p := s.proof("authorization_expired", l)
 		p.ValidBefore, p.AuthorizedState = l.slot.ExpiresAt, l.state
-		return chains.Sighting{Kind: chains.Dead, BlockHash: s.heads.final.Hash.Hex(), BlockHeight: uint64(s.heads.final.Number), BlockTime: s.heads.final.time(), Proof: encode(p)}
+		return chains.Sighting{Kind: chains.Dead, Cause: chains.CauseExpired, BlockHash: s.heads.final.Hash.Hex(), BlockHeight: uint64(s.heads.final.Number), BlockTime: s.heads.final.time(), Proof: encode(p)}
 	}
 	return s.decideReverted(l)
 }
@@ -61,17 +61,32 @@ func (s *scan) decideUsed(l *look) chains.Sighting {
 		return chains.Sighting{Kind: chains.Unseen} // a reorg between two reads
 	}
 	at, ok := r.authorizedTransfer(s.chain.set.token, l)
+	if !ok && l.sponsored(s.chain) && r.Status == 1 && r.transfersAt(s.chain.set.token, l.from, at) {
+		return s.decideUsedOtherwise(l, r)
+	}
 	if !ok || r.Status != 1 {
 		return chains.Sighting{Kind: chains.Unseen, TxHash: r.TxHash.Hex(), Reason: "the authorization was used, but not for the transfer that it was signed for: a person must look"}
 	}
 	return s.paid(l, r, at)
 }
 
+// decideUsedOtherwise: the payer has signed the nonce twice, and the token has
+// made another transfer with it.
+func (s *scan) decideUsedOtherwise(l *look, r *receipt) chains.Sighting {
+	if !s.final(r.BlockNumber, r.BlockHash) {
+		return chains.Sighting{Kind: chains.Unseen}
+	}
+	return s.dead(chains.CauseUsed, "authorization_used", l, r.TxHash, r.BlockNumber, r.BlockHash)
+}
+
+// sponsored reports whether the money is not ours.
+func (l *look) sponsored(c *Chain) bool { return l.authorized() && l.from != c.set.treasury }
+
 func (s *scan) paid(l *look, r *receipt, at int) chains.Sighting {
 	x := s.seen(chains.Included, r)
 	x.LogIndex = int(r.Logs[at].Index)
 	blocks, early := s.chain.set.early(amount(l.value))
-	early = early && r.BlockNumber+hexutil.Uint64(blocks) <= s.heads.latest.Number
+	early = early && !l.sponsored(s.chain) && r.BlockNumber+hexutil.Uint64(blocks) <= s.heads.latest.Number
 	if final := r.BlockNumber <= s.heads.final.Number; final || early {
 		x.Kind = chains.Paid
 		p := s.receiptProof("transfer", l, r)
@@ -90,15 +105,15 @@ func (s *scan) decideCanceled(l *look) chains.Sighting {
 	if !s.final(e.BlockNumber, e.BlockHash) {
 		return chains.Sighting{Kind: chains.Unseen}
 	}
-	return s.dead("authorization_canceled", l, e.TxHash, e.BlockNumber, e.BlockHash)
+	return s.dead(chains.CauseCanceled, "authorization_canceled", l, e.TxHash, e.BlockNumber, e.BlockHash)
 }
 
 // dead: a transaction in a final block has killed the slot.
-func (s *scan) dead(kind string, l *look, tx common.Hash, number hexutil.Uint64, block common.Hash) chains.Sighting {
+func (s *scan) dead(cause chains.Cause, kind string, l *look, tx common.Hash, number hexutil.Uint64, block common.Hash) chains.Sighting {
 	p := s.proof(kind, l)
 	p.TxHash, p.BlockNumber, p.BlockHash = &tx, uint64(number), &block
 	return chains.Sighting{
-		Kind: chains.Dead, TxHash: tx.Hex(), BlockHash: block.Hex(), BlockHeight: uint64(number),
+		Kind: chains.Dead, Cause: cause, TxHash: tx.Hex(), BlockHash: block.Hex(), BlockHeight: uint64(number),
 		BlockTime: s.blocks[number].time(), Proof: encode(p),
 	}
 }
@@ -167,7 +182,7 @@ func (s *scan) decideNonce(l *look) chains.Sighting {
 			if !s.final(r.BlockNumber, r.BlockHash) {
 				return chains.Sighting{Kind: chains.Unseen}
 			}
-			return s.dead("nonce_canceled", l, a.hash, r.BlockNumber, r.BlockHash)
+			return s.dead(chains.CauseCanceled, "nonce_canceled", l, a.hash, r.BlockNumber, r.BlockHash)
 		}
 		if at, ok := r.transfer(s.chain.set.token, l); ok && r.Status == 1 {
 			return s.paid(l, r, at)

@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/payment"
 )
 
 // TestDecide has one line per way in which what nodes say may not be enough.
@@ -49,6 +50,17 @@ func TestDecide(t *testing.T) {
 		{"reverted, another not seen", func(_ *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}, {}} }, chains.Unseen},
 		{"reverted, not final", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.heads.final.Number = 9 }, chains.Unseen},
 		{"reverted on a branch", func(s *scan, l *look) { revert(l); l.txs = []*attempt{{receipt: l.payer}}; s.blocks[10].Hash[0]++ }, chains.Unseen},
+		{"sponsored, paid", sponsoredBy(func(*scan, *look) {}), chains.Paid},
+		{"sponsored, nonce used for another amount", sponsoredBy(func(_ *scan, l *look) { l.payer.Logs[1].Data[31]++ }), chains.Dead},
+		{"sponsored, nonce used for another payee", sponsoredBy(func(_ *scan, l *look) { l.payer.Logs[1].Topics[2][31]++ }), chains.Dead},
+		{"sponsored, nonce used for another payee, not final", sponsoredBy(func(s *scan, l *look) { l.payer.Logs[1].Topics[2][31]++; s.heads.final.Number = 9 }), chains.Unseen},
+		{"sponsored, nonce used for another payee on a branch", sponsoredBy(func(s *scan, l *look) { l.payer.Logs[1].Topics[2][31]++; s.blocks[10].Hash[0]++ }), chains.Unseen},
+		{"sponsored, another payer's transfer", sponsoredBy(func(_ *scan, l *look) { l.payer.Logs[1].Topics[1][31]++ }), chains.Unseen},
+		{"sponsored, no transfer", sponsoredBy(func(_ *scan, l *look) { l.payer.Logs = l.payer.Logs[:1] }), chains.Unseen},
+		{"sponsored, paid early", sponsoredBy(func(s *scan, _ *look) {
+			s.heads.final.Number = 9
+			s.chain.set.paidEarlier = []earlier{{below: payment.Units(2_000_000), blocks: 1}}
+		}), chains.Included},
 		{"nothing known", func(_ *scan, l *look) { l.used, l.payer = nil, nil }, chains.Unseen},
 		{"plain transfer paid", plain, chains.Paid},
 		{"plain transfer twice in one transaction", func(s *scan, l *look) {
@@ -109,6 +121,14 @@ func signedTx(tx types.DynamicFeeTx) *types.Transaction {
 	return types.MustSignNewTx(laneKey, types.LatestSignerForChainID(tx.ChainID), &tx)
 }
 
+// sponsoredBy spoils the scan of a payment whose payer is not the treasury.
+func sponsoredBy(spoil func(*scan, *look)) func(*scan, *look) {
+	return func(s *scan, l *look) {
+		s.chain.set.treasury = common.Address{99}
+		spoil(s, l)
+	}
+}
+
 // paidScan is a scan that read everything of a payment in block 10, which is
 // final.
 func paidScan(validBefore time.Time) (*scan, *look) {
@@ -124,7 +144,7 @@ func paidScan(validBefore time.Time) (*scan, *look) {
 		Data: common.BigToHash(value).Bytes(), BlockHash: block, BlockNumber: 10, TxHash: tx, Index: 8,
 	}
 	s := &scan{
-		chain:  &Chain{set: settings{token: token}},
+		chain:  &Chain{set: settings{token: token, treasury: from}},
 		heads:  heads{latest: header{Number: 12}, final: header{Number: 10, Timestamp: 500}},
 		blocks: map[hexutil.Uint64]*header{10: {Number: 10, Hash: block, Timestamp: 500}},
 	}

@@ -2,6 +2,7 @@ package evm
 
 import (
 	"context"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -50,22 +51,18 @@ type authorizationKey struct {
 // the oldest block that any of them may be in up to the head.
 func (s *scan) readLogs(ctx context.Context) error {
 	byKey := map[authorizationKey]*look{}
-	var authorizers, nonces []common.Hash
-	known := map[common.Hash]bool{}
+	var keys []authorizationKey
 	from := uint64(s.heads.latest.Number)
 	for _, l := range s.looks {
 		if !l.authorized() {
 			continue
 		}
-		byKey[authorizationKey{l.from, l.nonce}] = l
-		nonces = append(nonces, l.nonce)
-		if a := common.BytesToHash(l.from[:]); !known[a] {
-			known[a] = true
-			authorizers = append(authorizers, a)
-		}
+		key := authorizationKey{l.from, l.nonce}
+		byKey[key] = l
+		keys = append(keys, key)
 		from = min(from, s.chain.unscanned(s.node.Name(), l))
 	}
-	if len(nonces) == 0 {
+	if len(keys) == 0 {
 		return nil
 	}
 	var b batch
@@ -73,13 +70,13 @@ func (s *scan) readLogs(ctx context.Context) error {
 	head := uint64(s.heads.latest.Number)
 	for start := from; start <= head; start += s.chain.set.MaxLogRange {
 		end := min(head, start+s.chain.set.MaxLogRange-1)
-		for i := 0; i < len(nonces); i += noncesPerQuery {
-			part := nonces[i:min(i+noncesPerQuery, len(nonces))]
+		for part := range slices.Chunk(keys, noncesPerQuery) {
+			authorizers, nonces := topics(part)
 			logs := new([]logEntry)
 			results = append(results, logs)
 			b.add(logs, "eth_getLogs", map[string]any{
 				"address": s.chain.set.token, "fromBlock": hexutil.Uint64(start), "toBlock": hexutil.Uint64(end),
-				"topics": []any{[]common.Hash{topicUsed, topicCanceled}, authorizers, part},
+				"topics": []any{[]common.Hash{topicUsed, topicCanceled}, authorizers, nonces},
 			})
 		}
 	}
@@ -103,6 +100,18 @@ func (s *scan) readLogs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// topics are the indexed arguments of the authorizations' logs: their
+// authorizers, each once, and their nonces.
+func topics(keys []authorizationKey) (authorizers, nonces []common.Hash) {
+	for _, k := range keys {
+		if a := common.BytesToHash(k.authorizer[:]); !slices.Contains(authorizers, a) {
+			authorizers = append(authorizers, a)
+		}
+		nonces = append(nonces, k.nonce)
+	}
+	return authorizers, nonces
 }
 
 // transfer returns the index in the receipt of the one Transfer of the payout
@@ -130,6 +139,16 @@ func (r *receipt) authorizedTransfer(token common.Address, l *look) (at int, ok 
 		}
 	}
 	return 0, false
+}
+
+// transfersAt reports whether the log at an index of the receipt is a Transfer
+// of the token from an account, whatever its payee and amount.
+func (r *receipt) transfersAt(token, from common.Address, at int) bool {
+	if at <= 0 || at >= len(r.Logs) {
+		return false
+	}
+	e := r.Logs[at]
+	return e.Address == token && len(e.Topics) == 3 && e.Topics[0] == topicTransfer && common.BytesToAddress(e.Topics[1][:]) == from
 }
 
 func isTransfer(e logEntry, token common.Address, l *look) bool {

@@ -50,7 +50,10 @@ func (c *Chain) Sign(ctx context.Context, o chains.Order) (chains.Signed, error)
 	}
 
 	bind := c.authorize
-	if c.set.Method == MethodTransfer {
+	switch {
+	case o.Authorization != nil:
+		bind = c.sponsored
+	case c.set.Method == MethodTransfer:
 		bind = c.transfer
 	}
 	slot, data, err := bind(ctx, o, to, now)

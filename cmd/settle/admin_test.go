@@ -156,3 +156,37 @@ func TestKeysFromTheCommandLine(t *testing.T) {
 		}
 	}
 }
+
+func TestSponsoringFromTheCommandLine(t *testing.T) {
+	tt := newTerminal(t)
+	id := tt.run("merchants", "create", "--name", "Example Ltd")
+	if out := tt.run("merchants", "sponsor", id, "--max-fee", "0.5", "--max-fee-per-day", "20"); out != id+"  0.500000 each, 20.000000 a day" {
+		t.Errorf("sponsor prints %q", out)
+	}
+	tt.run("merchants", "sponsor", id, "--max-fee", "0.5", "--max-fee-per-day", "30")
+	var shown struct {
+		Sponsorship *shownSponsorship `json:"sponsorship"`
+	}
+	tt.json(&shown, "merchants", "show", id)
+	if shown.Sponsorship == nil || *shown.Sponsorship != (shownSponsorship{"0.500000", "30.000000"}) {
+		t.Errorf("show: %+v", shown.Sponsorship)
+	}
+	tt.run("merchants", "unsponsor", id)
+	if tt.json(&shown, "merchants", "show", id); shown.Sponsorship != nil {
+		t.Errorf("still sponsored: %+v", shown.Sponsorship)
+	}
+	if got := tt.audited(id); got != "merchant.created merchant.sponsored merchant.sponsored merchant.unsponsored" {
+		t.Errorf("audited %q", got)
+	}
+	for want, args := range map[string][]string{
+		"not found":                          {"merchants", "unsponsor", id},
+		"not below it":                       {"merchants", "sponsor", id, "--max-fee", "2", "--max-fee-per-day", "1"},
+		"must be above 0":                    {"merchants", "sponsor", id, "--max-fee", "0", "--max-fee-per-day", "1"},
+		`required flag(s) "max-fee-per-day"`: {"merchants", "sponsor", id, "--max-fee", "2"},
+		"sponsor merchant mer_none":          {"merchants", "sponsor", "mer_none", "--max-fee", "1", "--max-fee-per-day", "1"},
+	} {
+		if out, err := tt.try(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("settle %v: %v\n%s", args, err, out)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/config"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/routing"
 )
 
 func apiCommand() *cobra.Command {
@@ -39,7 +40,7 @@ func apiCommand() *cobra.Command {
 				return err
 			}
 			defer temporal.Close()
-			deps := api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets),
+			deps := api.Deps{Store: p.store, Temporal: temporal, TaskQueue: p.config.TaskQueue, Destinations: directory(nets), Sponsor: directory(nets),
 				Log: p.log, Peppers: p.config.APIKeyPeppers, PublicURL: p.config.PublicURL, Sealer: sealer, Guard: p.guard(),
 				KeyUsed: p.store.NoteKeyUse, RateLimit: p.config.RateLimit, MaxBacklog: p.config.MaxBacklog, MaxStreams: p.config.MaxStreams}
 			if p.config.RedisURL == "" {
@@ -77,6 +78,22 @@ func (d directory) CheckDestination(ctx context.Context, name payment.Chain, add
 		}
 	}
 	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
+}
+
+// Admit asks the chain, which thinks of fees in its own coin.
+func (d directory) Admit(ctx context.Context, name payment.Chain, a payment.Authorization, to string, amount, maxFee payment.Amount) (payment.Authorization, error) {
+	for _, n := range d {
+		sponsor, ok := n.chain.(chains.Sponsor)
+		if n.chain.Info().Name != name || !ok {
+			continue
+		}
+		most, err := routing.Native(maxFee, n.price, n.chain.Info().NativeDecimals)
+		if err != nil {
+			return a, err
+		}
+		return sponsor.Admit(ctx, a, to, amount, most)
+	}
+	return a, &payment.AuthorizationError{Code: payment.SponsoringNotOffered, Field: "chain", Detail: fmt.Sprintf("%s submits no authorizations of payers", name)}
 }
 
 // Chains lists what is configured.

@@ -150,7 +150,8 @@ func merchantsCommand() *cobra.Command {
 				})
 				return listed([]shownMerchant{showMerchant(after)}, merchantTitles, shownMerchant.row), err
 			},
-		}.command())
+		}.command(),
+		sponsorCommand(), unsponsorCommand())
 }
 
 func merchantDetails(ctx context.Context, p *process, args []string) (result, error) {
@@ -160,9 +161,10 @@ func merchantDetails(ctx context.Context, p *process, args []string) (result, er
 	}
 	shown := struct {
 		shownMerchant
-		Balances map[payment.Mode]shownBalance `json:"balances"`
-	}{showMerchant(m), map[payment.Mode]shownBalance{}}
-	r := listed([]shownMerchant{shown.shownMerchant}, append(merchantTitles, "LIVE", "TEST"), shownMerchant.row)
+		Balances    map[payment.Mode]shownBalance `json:"balances"`
+		Sponsorship *shownSponsorship             `json:"sponsorship"` // null: none
+	}{shownMerchant: showMerchant(m), Balances: map[payment.Mode]shownBalance{}}
+	r := listed([]shownMerchant{shown.shownMerchant}, append(merchantTitles, "LIVE", "TEST", "SPONSORED"), shownMerchant.row)
 	for _, mode := range []payment.Mode{payment.Live, payment.Test} {
 		b, err := ledger.MerchantBalance(ctx, p.store, ledger.Holder{MerchantID: m.ID, Mode: mode}, payment.USDC)
 		if err != nil {
@@ -172,6 +174,10 @@ func merchantDetails(ctx context.Context, p *process, args []string) (result, er
 		shown.Balances[mode] = text
 		r.rows[1] = append(r.rows[1], text.Available+" and "+text.Held+" held")
 	}
+	if shown.Sponsorship, err = sponsorshipOf(ctx, p.store, m.ID); err != nil {
+		return result{}, err
+	}
+	r.rows[1] = append(r.rows[1], shown.Sponsorship.cell())
 	r.object = shown
 	return r, nil
 }

@@ -102,6 +102,27 @@ func (d *Deployment) Pay(t sandbox.T, key string, o Order) payment.Resource {
 	}
 }
 
+// Sponsor has the gas of the merchant's sponsored payments paid, up to limits in
+// USDC.
+func (d *Deployment) Sponsor(t sandbox.T, maxFee, maxFeePerDay string) {
+	t.Helper()
+	d.Run(t, "merchants", "sponsor", d.MerchantID, "--max-fee", maxFee, "--max-fee-per-day", maxFeePerDay)
+}
+
+// Bring submits a payer's authorization, as a merchant does who got it from the
+// payer.
+func (d *Deployment) Bring(t sandbox.T, key string, a sandbox.Authorization) Answer {
+	t.Helper()
+	answer, err := d.Call(t.Context(), http.MethodPost, "/v1/sponsored_payments", key, struct {
+		sandbox.Authorization
+		Chain  payment.Chain `json:"chain"`
+		Amount string        `json:"amount"`
+		Asset  string        `json:"asset"`
+	}{a, "ethereum", payment.Units(a.Value).Decimal(payment.USDC.Decimals), payment.USDC.Code})
+	must(t, err)
+	return answer
+}
+
 // Get reads an intent.
 func (d *Deployment) Get(t sandbox.T, id string) payment.Resource {
 	t.Helper()

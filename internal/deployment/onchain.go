@@ -79,6 +79,34 @@ func (d *Deployment) paidOnEthereum(t sandbox.T, intents []string, paid map[stri
 	}
 }
 
+// paidByPayer returns the transfers that a sponsored payment's authorization has
+// made of its amount to its payee.
+func (d *Deployment) paidByPayer(t sandbox.T, r payment.Resource) (paid []ChainPayment) {
+	t.Helper()
+	ctx, e := t.Context(), d.Sandbox.Descriptor.Ethereum
+	client, err := ethclient.DialContext(ctx, e.HTTPURL)
+	must(t, err)
+	defer client.Close()
+	used := crypto.Keccak256Hash([]byte("AuthorizationUsed(address,bytes32)"))
+	logs, err := client.FilterLogs(ctx, ethereum.FilterQuery{FromBlock: new(big.Int), Addresses: []common.Address{common.HexToAddress(e.USDC)},
+		Topics: [][]common.Hash{{used}, {common.BytesToHash(common.HexToAddress(r.Authorization.From).Bytes())}, {common.HexToHash(r.Authorization.Nonce)}}})
+	must(t, err)
+	for _, l := range logs {
+		receipt, err := client.TransactionReceipt(ctx, l.TxHash)
+		must(t, err)
+		for i, x := range receipt.Logs[:len(receipt.Logs)-1] {
+			if x.Index != l.Index {
+				continue
+			}
+			p := ChainPayment{Chain: "ethereum", TxHash: l.TxHash.Hex(), To: payee(*receipt.Logs[i+1]), Amount: value(t, *receipt.Logs[i+1])}
+			if p.To == r.Destinations[0].Address && p.Amount.Decimal(payment.USDC.Decimals) == r.Amount {
+				paid = append(paid, p)
+			}
+		}
+	}
+	return paid
+}
+
 func payee(l types.Log) string { return common.BytesToAddress(l.Topics[2].Bytes()).Hex() }
 
 func value(t sandbox.T, l types.Log) payment.Amount {

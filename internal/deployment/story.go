@@ -27,7 +27,12 @@ func (d *Deployment) Contradictions(t sandbox.T, ids []string) []string {
 		s := story{d: d, t: t, id: id, got: d.Get(t, id)}
 		s.events()
 		s.webhooks()
-		s.ledger()
+		if s.got.Authorization != nil {
+			s.sponsored()
+			paid[id] = d.paidByPayer(t, s.got)
+		} else {
+			s.ledger()
+		}
 		s.chain(paid[id])
 		s.temporal()
 		found = append(found, s.found...)
@@ -117,6 +122,22 @@ func (s *story) ledger() {
 	}
 	if phases["hold"] != 1 || phases["post"]+phases["void"] != 1 || phases[resolution] != 1 {
 		s.say("%s, but the ledger has %v", s.got.Status, phases)
+	}
+}
+
+// sponsored: nothing of the merchant's was held or spent.
+func (s *story) sponsored() {
+	transfers, err := s.d.Store.IntentTransfers(s.t.Context(), s.id)
+	must(s.t, err)
+	for _, x := range transfers {
+		for _, e := range x.Entries {
+			if e.Kind != "gas_expense" && e.Kind != "gas_tank" {
+				s.say("sponsored, but %s of %s was moved from or to %s", e.Amount, e.Asset, e.Kind)
+			}
+		}
+		if x.Phase != "single" {
+			s.say("sponsored, but the ledger has a %s", x.Phase)
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ func (d *Deployment) wallets(o Options) (chainsFile, keysFile string) {
 		"family": "evm", "name": "ethereum", "native_price": "3000.00",
 		"chain_id": eth.ChainID, "rpc_urls": ethURLs, "token": eth.Ethereum.USDC, "multicall3": eth.Multicall3,
 		"treasury": ew.Treasury, "lanes": ew.Lanes, "lane_in_flight": o.LaneInFlight,
+		"sponsor":          map[string]any{"min_left_seconds": 20},
 		"poll_interval_ms": 500, "resend_after_ms": 4000, "finality_eta_ms": 6000,
 	}, {
 		"family": "solana", "name": "solana", "native_price": "150.00",

@@ -35,7 +35,7 @@ func (q *Queries) DeleteStart(ctx context.Context, intentID string) error {
 }
 
 const getIntent = `-- name: GetIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
 `
 
 func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, error) {
@@ -65,6 +65,7 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 		&i.FailureCode,
 		&i.FailureMessage,
 		&i.HoldID,
+		&i.PayerAuthorization,
 		&i.RequestID,
 		&i.Version,
 		&i.CreatedAt,
@@ -75,7 +76,7 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 }
 
 const getMerchantIntent = `-- name: GetMerchantIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
 `
 
 type GetMerchantIntentParams struct {
@@ -111,6 +112,7 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 		&i.FailureCode,
 		&i.FailureMessage,
 		&i.HoldID,
+		&i.PayerAuthorization,
 		&i.RequestID,
 		&i.Version,
 		&i.CreatedAt,
@@ -121,7 +123,7 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 }
 
 const idleIntents = `-- name: IdleIntents :many
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
  WHERE p.closed_at IS NULL
    AND (p.created_at, p.id) > ($1::timestamptz, $2::text)
    AND p.updated_at < clock_timestamp() - make_interval(secs => $3::float8)
@@ -181,6 +183,7 @@ func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]Pay
 			&i.FailureCode,
 			&i.FailureMessage,
 			&i.HoldID,
+			&i.PayerAuthorization,
 			&i.RequestID,
 			&i.Version,
 			&i.CreatedAt,
@@ -201,14 +204,14 @@ const insertIntent = `-- name: InsertIntent :exec
 WITH intent AS (
   INSERT INTO payment_intents (
     id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-    reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
+    reference, metadata, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
   ) VALUES (
     $6, $1, $2, $4, $9, $10, $11, $12, $13, $14,
-    $15, $16, $17, $18, $19, $20, 1, $21, $21
+    $15, $16, $17, $18, $19, $20, $21, 1, $22, $22
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
-  VALUES ($22, $6, $1, $2, 1, $23, $24, $21)
+  VALUES ($23, $6, $1, $2, 1, $24, $25, $22)
 ), start AS (
   INSERT INTO intent_starts (intent_id, next_at) VALUES ($6, clock_timestamp() + interval '5 seconds')
 )
@@ -218,30 +221,31 @@ SELECT $1, $2, $3, $4, $5::bytea, $6, $7::int, $8::bytea
 `
 
 type InsertIntentParams struct {
-	MerchantID        string
-	Mode              string
-	AnswerRoute       string
-	IdempotencyKey    string
-	AnswerRequestHash []byte
-	ID                string
-	AnswerStatus      int32
-	AnswerBody        []byte
-	Asset             string
-	Amount            payment.Amount
-	Destinations      json.RawMessage
-	Priority          string
-	MaxFee            *payment.Amount
-	Deadline          *time.Time
-	Reference         string
-	Metadata          json.RawMessage
-	Status            string
-	Substatus         string
-	HoldID            string
-	RequestID         string
-	At                time.Time
-	EventID           string
-	EventType         string
-	EventBody         []byte
+	MerchantID         string
+	Mode               string
+	AnswerRoute        string
+	IdempotencyKey     string
+	AnswerRequestHash  []byte
+	ID                 string
+	AnswerStatus       int32
+	AnswerBody         []byte
+	Asset              string
+	Amount             payment.Amount
+	Destinations       json.RawMessage
+	Priority           string
+	MaxFee             *payment.Amount
+	Deadline           *time.Time
+	Reference          string
+	Metadata           json.RawMessage
+	Status             string
+	Substatus          string
+	HoldID             *string
+	PayerAuthorization json.RawMessage
+	RequestID          string
+	At                 time.Time
+	EventID            string
+	EventType          string
+	EventBody          []byte
 }
 
 // The intent, its first event, the row that its start hangs on and the stored
@@ -267,6 +271,7 @@ func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) erro
 		arg.Status,
 		arg.Substatus,
 		arg.HoldID,
+		arg.PayerAuthorization,
 		arg.RequestID,
 		arg.At,
 		arg.EventID,
@@ -576,7 +581,7 @@ func (q *Queries) ListIntentTransfers(ctx context.Context, intentID string) ([]L
 }
 
 const listIntents = `-- name: ListIntents :many
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, request_id, version, created_at, updated_at, closed_at FROM payment_intents
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents
  WHERE merchant_id = $1 AND mode = $2
    AND (created_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
    AND created_at >= coalesce($5::timestamptz, '-infinity')
@@ -647,6 +652,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 			&i.FailureCode,
 			&i.FailureMessage,
 			&i.HoldID,
+			&i.PayerAuthorization,
 			&i.RequestID,
 			&i.Version,
 			&i.CreatedAt,
@@ -664,7 +670,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 }
 
 const lockIntent = `-- name: LockIntent :one
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
 `
 
 type LockIntentRow struct {
@@ -702,6 +708,7 @@ func (q *Queries) LockIntent(ctx context.Context, id string) (LockIntentRow, err
 		&i.PaymentIntent.FailureCode,
 		&i.PaymentIntent.FailureMessage,
 		&i.PaymentIntent.HoldID,
+		&i.PaymentIntent.PayerAuthorization,
 		&i.PaymentIntent.RequestID,
 		&i.PaymentIntent.Version,
 		&i.PaymentIntent.CreatedAt,
@@ -737,7 +744,7 @@ WITH due AS (
     FROM due WHERE s.intent_id = due.intent_id
   RETURNING s.intent_id
 )
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
 `
 
 // Each sweep takes other rows than its neighbours, and pushes them back by
@@ -775,6 +782,7 @@ func (q *Queries) TakeDueStarts(ctx context.Context, maxRows int32) ([]PaymentIn
 			&i.FailureCode,
 			&i.FailureMessage,
 			&i.HoldID,
+			&i.PayerAuthorization,
 			&i.RequestID,
 			&i.Version,
 			&i.CreatedAt,

@@ -350,6 +350,7 @@ WITH judged AS (
     LEFT JOIN ledger_transfers h ON h.id = p.hold_id AND h.phase = 'hold'
     LEFT JOIN ledger_accounts a ON a.id = h.hold_account
     LEFT JOIN ledger_transfers r ON r.pending_id = h.id
+   WHERE p.payer_authorization IS NULL
 )
 SELECT id AS object, expected::text AS expected, found::text AS found FROM judged WHERE found <> expected ORDER BY id LIMIT $1
 `
@@ -361,7 +362,7 @@ type CheckIntentHoldsRow struct {
 }
 
 // An intent's hold is its amount of its merchant's account in its mode; it is open as long
-// as the intent is, then posted if it was settled and void otherwise.
+// as the intent is, then posted if it was settled and void otherwise. A sponsored one holds nothing.
 func (q *Queries) CheckIntentHolds(ctx context.Context, maxRows int32) ([]CheckIntentHoldsRow, error) {
 	rows, err := q.db.Query(ctx, checkIntentHolds, maxRows)
 	if err != nil {
@@ -431,7 +432,7 @@ WITH taken AS (
    GROUP BY t.intent_id
 ), judged AS (
   SELECT p.id,
-         CASE WHEN p.status = 'settled' THEN format('1 transfer %s:settle, %s', p.id, p.amount) ELSE 'no transfer' END AS expected,
+         CASE WHEN p.status = 'settled' AND p.payer_authorization IS NULL THEN format('1 transfer %s:settle, %s', p.id, p.amount) ELSE 'no transfer' END AS expected,
          CASE WHEN t.intent_id IS NULL THEN 'no transfer' ELSE format('%s transfer %s, %s', t.transfers, t.refs, t.amount) END AS found
     FROM payment_intents p LEFT JOIN taken t ON t.intent_id = p.id
 )
@@ -445,7 +446,7 @@ type CheckSettlementsRow struct {
 }
 
 // A settled intent has one transfer that takes its amount from its merchant;
-// every other has none.
+// every other, and a sponsored one, has none.
 func (q *Queries) CheckSettlements(ctx context.Context, maxRows int32) ([]CheckSettlementsRow, error) {
 	rows, err := q.db.Query(ctx, checkSettlements, maxRows)
 	if err != nil {

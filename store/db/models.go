@@ -80,34 +80,35 @@ type Outcome struct {
 }
 
 type PaymentIntent struct {
-	ID             string
-	MerchantID     string
-	Mode           string
-	IdempotencyKey string
-	Asset          string
-	Amount         payment.Amount
-	Destinations   json.RawMessage
-	Priority       string
-	MaxFee         *payment.Amount
-	Deadline       *time.Time
-	Reference      string
-	Metadata       json.RawMessage
-	Status         string
-	Substatus      string
-	ReviewReason   string
-	ReviewDetail   string
-	Approved       bool
-	Chain          string
-	Address        string
-	TxHash         string
-	FailureCode    string
-	FailureMessage string
-	HoldID         string
-	RequestID      string
-	Version        int64
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	ClosedAt       *time.Time
+	ID                 string
+	MerchantID         string
+	Mode               string
+	IdempotencyKey     string
+	Asset              string
+	Amount             payment.Amount
+	Destinations       json.RawMessage
+	Priority           string
+	MaxFee             *payment.Amount
+	Deadline           *time.Time
+	Reference          string
+	Metadata           json.RawMessage
+	Status             string
+	Substatus          string
+	ReviewReason       string
+	ReviewDetail       string
+	Approved           bool
+	Chain              string
+	Address            string
+	TxHash             string
+	FailureCode        string
+	FailureMessage     string
+	HoldID             *string
+	PayerAuthorization json.RawMessage
+	RequestID          string
+	Version            int64
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	ClosedAt           *time.Time
 }
 
 type Schedule struct {

@@ -177,7 +177,7 @@ func (q *Queries) ClosedSlots(ctx context.Context, arg ClosedSlotsParams) ([]Clo
 const committedOnChain = `-- name: CommittedOnChain :one
 SELECT coalesce(sum(p.amount), 0)::numeric AS committed
 FROM slots s JOIN payment_intents p ON p.id = s.intent_id
-WHERE s.chain = $1 AND s.state = 'live'
+WHERE s.chain = $1 AND s.state = 'live' AND p.payer_authorization IS NULL
 `
 
 // What live slots may still take out of a chain's treasury, base units.
@@ -237,24 +237,25 @@ func (q *Queries) FenceSlot(ctx context.Context, arg FenceSlotParams) (int64, er
 
 const fencedSlots = `-- name: FencedSlots :many
 SELECT s.intent_id FROM slots s
-WHERE s.chain = $1 AND s.state = 'live' AND s.kind = 'eip3009' AND s.fence <> ''
+WHERE s.chain = $1 AND s.state = 'live' AND s.kind = 'eip3009' AND s.authority = $2 AND s.fence <> ''
   AND NOT EXISTS (
     SELECT 1 FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
     LEFT JOIN transaction_results r ON r.transaction_id = t.id
     WHERE ta.slot_id = s.id AND t.purpose = 'cancel'
-      AND (r.recorded_at IS NULL OR r.recorded_at > clock_timestamp() - make_interval(secs => $2::float8)))
+      AND (r.recorded_at IS NULL OR r.recorded_at > clock_timestamp() - make_interval(secs => $3::float8)))
 ORDER BY s.intent_id LIMIT 100
 `
 
 type FencedSlotsParams struct {
 	Chain        string
+	Treasury     string
 	RetrySeconds float64
 }
 
 // Intents whose live authorization is to be canceled, and no cancellation is
-// under way. One that failed is repeated after retry_ms.
+// under way. Payers' own authorizations are not ours to cancel. One that failed is repeated after retry_ms.
 func (q *Queries) FencedSlots(ctx context.Context, arg FencedSlotsParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, fencedSlots, arg.Chain, arg.RetrySeconds)
+	rows, err := q.db.Query(ctx, fencedSlots, arg.Chain, arg.Treasury, arg.RetrySeconds)
 	if err != nil {
 		return nil, err
 	}

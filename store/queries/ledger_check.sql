@@ -80,7 +80,7 @@ SELECT reference::text AS object, format('resolved at most once, at most %s', he
   FROM resolved WHERE times > 1 OR NOT of_holds OR spent > held ORDER BY 1 LIMIT @max_rows;
 
 -- An intent's hold is its amount of its merchant's account in its mode; it is open as long
--- as the intent is, then posted if it was settled and void otherwise.
+-- as the intent is, then posted if it was settled and void otherwise. A sponsored one holds nothing.
 -- name: CheckIntentHolds :many
 WITH judged AS (
   SELECT p.id,
@@ -92,6 +92,7 @@ WITH judged AS (
     LEFT JOIN ledger_transfers h ON h.id = p.hold_id AND h.phase = 'hold'
     LEFT JOIN ledger_accounts a ON a.id = h.hold_account
     LEFT JOIN ledger_transfers r ON r.pending_id = h.id
+   WHERE p.payer_authorization IS NULL
 )
 SELECT id AS object, expected::text AS expected, found::text AS found FROM judged WHERE found <> expected ORDER BY id LIMIT @max_rows;
 
@@ -114,7 +115,7 @@ WITH judged AS (
 SELECT id AS object, expected::text AS expected, found::text AS found FROM judged WHERE found <> expected ORDER BY id LIMIT @max_rows;
 
 -- A settled intent has one transfer that takes its amount from its merchant;
--- every other has none.
+-- every other, and a sponsored one, has none.
 -- name: CheckSettlements :many
 WITH taken AS (
   SELECT t.intent_id, count(DISTINCT t.id) AS transfers, sum(e.amount) AS amount, string_agg(DISTINCT t.reference, ' ') AS refs
@@ -125,7 +126,7 @@ WITH taken AS (
    GROUP BY t.intent_id
 ), judged AS (
   SELECT p.id,
-         CASE WHEN p.status = 'settled' THEN format('1 transfer %s:settle, %s', p.id, p.amount) ELSE 'no transfer' END AS expected,
+         CASE WHEN p.status = 'settled' AND p.payer_authorization IS NULL THEN format('1 transfer %s:settle, %s', p.id, p.amount) ELSE 'no transfer' END AS expected,
          CASE WHEN t.intent_id IS NULL THEN 'no transfer' ELSE format('%s transfer %s, %s', t.transfers, t.refs, t.amount) END AS found
     FROM payment_intents p LEFT JOIN taken t ON t.intent_id = p.id
 )

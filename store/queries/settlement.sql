@@ -46,9 +46,9 @@ ORDER BY intent_id LIMIT @max_rows;
 
 -- name: FencedSlots :many
 -- Intents whose live authorization is to be canceled, and no cancellation is
--- under way. One that failed is repeated after retry_ms.
+-- under way. Payers' own authorizations are not ours to cancel. One that failed is repeated after retry_ms.
 SELECT s.intent_id FROM slots s
-WHERE s.chain = @chain AND s.state = 'live' AND s.kind = 'eip3009' AND s.fence <> ''
+WHERE s.chain = @chain AND s.state = 'live' AND s.kind = 'eip3009' AND s.authority = @treasury AND s.fence <> ''
   AND NOT EXISTS (
     SELECT 1 FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
     LEFT JOIN transaction_results r ON r.transaction_id = t.id
@@ -147,7 +147,7 @@ SELECT id, sender FROM transactions WHERE chain = $1 AND hash = $2;
 -- What live slots may still take out of a chain's treasury, base units.
 SELECT coalesce(sum(p.amount), 0)::numeric AS committed
 FROM slots s JOIN payment_intents p ON p.id = s.intent_id
-WHERE s.chain = $1 AND s.state = 'live';
+WHERE s.chain = $1 AND s.state = 'live' AND p.payer_authorization IS NULL;
 
 -- name: OpenAttempt :one
 -- The newest attempt, unless its slot is dead: then a new route is due.
