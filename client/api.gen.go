@@ -17,6 +17,11 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AnyEventObject.
+const (
+	AnyEventObjectEvent AnyEventObject = "event"
+)
+
 // Defines values for BalanceListObject.
 const (
 	BalanceListObjectList BalanceListObject = "list"
@@ -324,6 +329,28 @@ const (
 	ListWebhookEndpointDeliveriesParamsStatePending   ListWebhookEndpointDeliveriesParamsState = "pending"
 )
 
+// AnyEvent defines model for AnyEvent.
+type AnyEvent struct {
+	APIVersion string       `json:"api_version"`
+	Data       AnyEventData `json:"data"`
+
+	// ID Examples: evt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID        string         `json:"id"`
+	Object    AnyEventObject `json:"object"`
+	Timestamp time.Time      `json:"timestamp"`
+
+	// Type Examples: payment_intent.settled
+	Type string `json:"type"`
+}
+
+// AnyEventObject defines model for AnyEvent.Object.
+type AnyEventObject string
+
+// AnyEventData defines model for AnyEventData.
+type AnyEventData struct {
+	Object EventSubject `json:"object"`
+}
+
 // Balance defines model for Balance.
 type Balance struct {
 	// Asset Examples: USDC
@@ -589,6 +616,14 @@ type EventLog struct {
 
 // EventLogObject defines model for EventLog.Object.
 type EventLogObject string
+
+// EventSubject defines model for EventSubject.
+type EventSubject struct {
+	ID string `json:"id"`
+
+	// Object Examples: payment_intent
+	Object string `json:"object"`
+}
 
 // Failure defines model for Failure.
 type Failure struct {
@@ -4233,7 +4268,7 @@ type GetEventResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Event
+	JSON200 *AnyEvent
 }
 
 // Status returns HTTPResponse.Status
@@ -4354,6 +4389,8 @@ type CreatePaymentIntentResponse struct {
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *ChangedIntent
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreatePaymentIntentResponse201Headers
 }
@@ -4407,6 +4444,8 @@ type CancelPaymentIntentResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ChangedIntent
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *CancelPaymentIntentResponse200Headers
 }
@@ -4476,6 +4515,8 @@ type CreateQuoteResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Quote
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 }
 
 // Status returns HTTPResponse.Status
@@ -4522,6 +4563,8 @@ type CreateWebhookEndpointResponse struct {
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *NewWebhookEndpoint
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 }
 
 // Status returns HTTPResponse.Status
@@ -4589,6 +4632,8 @@ type UpdateWebhookEndpointResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *WebhookEndpoint
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 }
 
 // Status returns HTTPResponse.Status
@@ -4681,6 +4726,8 @@ type ReplayWebhooksResponse struct {
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *WebhookReplay
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 }
 
 // Status returns HTTPResponse.Status
@@ -4704,6 +4751,8 @@ type RotateWebhookSecretResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *NewWebhookEndpoint
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
 }
 
 // Status returns HTTPResponse.Status
@@ -5477,7 +5526,7 @@ func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Event
+		var dest AnyEvent
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5613,6 +5662,13 @@ func ParseCreatePaymentIntentResponse(rsp *http.Response) (*CreatePaymentIntentR
 		}
 		response.JSON201 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
 	}
 
 	switch {
@@ -5677,6 +5733,13 @@ func ParseCancelPaymentIntentResponse(rsp *http.Response) (*CancelPaymentIntentR
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
 
 	}
 
@@ -5759,6 +5822,13 @@ func ParseCreateQuoteResponse(rsp *http.Response) (*CreateQuoteResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
 	}
 
 	return response, nil
@@ -5810,6 +5880,13 @@ func ParseCreateWebhookEndpointResponse(rsp *http.Response) (*CreateWebhookEndpo
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
 
 	}
 
@@ -5878,6 +5955,13 @@ func ParseUpdateWebhookEndpointResponse(rsp *http.Response) (*UpdateWebhookEndpo
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
 
 	}
 
@@ -5983,6 +6067,13 @@ func ParseReplayWebhooksResponse(rsp *http.Response) (*ReplayWebhooksResponse, e
 		}
 		response.JSON202 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
 	}
 
 	return response, nil
@@ -6008,6 +6099,13 @@ func ParseRotateWebhookSecretResponse(rsp *http.Response) (*RotateWebhookSecretR
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
 
 	}
 
