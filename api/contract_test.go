@@ -178,7 +178,7 @@ func hasSuccess(o documented) bool {
 
 // expectedRefusals are the statuses that an operation must document, by what it takes.
 func expectedRefusals(o documented) []int {
-	var expected []int
+	expected := []int{http.StatusBadRequest}
 	if o.Security != nil {
 		expected = append(expected, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable)
 	}
@@ -186,10 +186,7 @@ func expectedRefusals(o documented) []int {
 		expected = append(expected, http.StatusNotFound)
 	}
 	if o.body() != nil {
-		expected = append(expected, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
-	}
-	if slices.ContainsFunc(o.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.In != "path" }) {
-		expected = append(expected, http.StatusBadRequest)
+		expected = append(expected, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
 	}
 	return expected
 }

@@ -107,17 +107,13 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 }
 
 // refusals are the statuses of what is refused before a handler of this input
-// is asked: parameters, and bodies.
+// is asked: parameters, known or not, and bodies.
 func refusals(input reflect.Type) []int {
+	statuses := []int{http.StatusBadRequest}
 	if _, hasBody := input.FieldByName("Body"); hasBody {
-		return []int{http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}
+		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
-	for _, f := range reflect.VisibleFields(input) {
-		if f.Tag.Get("query") != "" || f.Tag.Get("header") != "" {
-			return []int{http.StatusBadRequest}
-		}
-	}
-	return nil
+	return statuses
 }
 
 // answers adds the schema of a POST's answer whose bytes the handler renders
