@@ -76,6 +76,13 @@ const (
 	CreateIntentRequestPriorityReliable CreateIntentRequestPriority = "reliable"
 )
 
+// Defines values for CreateScheduleRequestPriority.
+const (
+	CreateScheduleRequestPriorityCheap    CreateScheduleRequestPriority = "cheap"
+	CreateScheduleRequestPriorityFast     CreateScheduleRequestPriority = "fast"
+	CreateScheduleRequestPriorityReliable CreateScheduleRequestPriority = "reliable"
+)
+
 // Defines values for EventObject.
 const (
 	EventObjectEvent EventObject = "event"
@@ -195,6 +202,12 @@ const (
 	ReplayRequestStatusMissing ReplayRequestStatus = "missing"
 )
 
+// Defines values for ResumeScheduleRequestMissed.
+const (
+	Pay  ResumeScheduleRequestMissed = "pay"
+	Skip ResumeScheduleRequestMissed = "skip"
+)
+
 // Defines values for ReviewReason.
 const (
 	ChainRevert    ReviewReason = "chain_revert"
@@ -202,6 +215,56 @@ const (
 	OutcomeUnknown ReviewReason = "outcome_unknown"
 	Policy         ReviewReason = "policy"
 	Stalled        ReviewReason = "stalled"
+)
+
+// Defines values for ScheduleMode.
+const (
+	ScheduleModeLive ScheduleMode = "live"
+	ScheduleModeTest ScheduleMode = "test"
+)
+
+// Defines values for ScheduleObject.
+const (
+	ScheduleObjectSchedule ScheduleObject = "schedule"
+)
+
+// Defines values for SchedulePriority.
+const (
+	SchedulePriorityCheap    SchedulePriority = "cheap"
+	SchedulePriorityFast     SchedulePriority = "fast"
+	SchedulePriorityReliable SchedulePriority = "reliable"
+)
+
+// Defines values for ScheduleStatus.
+const (
+	ScheduleStatusActive    ScheduleStatus = "active"
+	ScheduleStatusCanceled  ScheduleStatus = "canceled"
+	ScheduleStatusCompleted ScheduleStatus = "completed"
+	ScheduleStatusPaused    ScheduleStatus = "paused"
+)
+
+// Defines values for ScheduleListObject.
+const (
+	ScheduleListObjectList ScheduleListObject = "list"
+)
+
+// Defines values for ScheduleRunObject.
+const (
+	ScheduleRunObjectScheduleRun ScheduleRunObject = "schedule_run"
+)
+
+// Defines values for ScheduleRunStatus.
+const (
+	ScheduleRunStatusCreated ScheduleRunStatus = "created"
+	ScheduleRunStatusDue     ScheduleRunStatus = "due"
+	ScheduleRunStatusFailed  ScheduleRunStatus = "failed"
+	ScheduleRunStatusHeld    ScheduleRunStatus = "held"
+	ScheduleRunStatusSkipped ScheduleRunStatus = "skipped"
+)
+
+// Defines values for ScheduleRunListObject.
+const (
+	ScheduleRunListObjectList ScheduleRunListObject = "list"
 )
 
 // Defines values for WebhookDeliveryObject.
@@ -282,6 +345,8 @@ const (
 	ListEventsParamsTypePaymentIntentSettled      ListEventsParamsType = "payment_intent.settled"
 	ListEventsParamsTypePaymentIntentSubmitted    ListEventsParamsType = "payment_intent.submitted"
 	ListEventsParamsTypePaymentIntentUpdated      ListEventsParamsType = "payment_intent.updated"
+	ListEventsParamsTypeScheduleRunFailed         ListEventsParamsType = "schedule.run_failed"
+	ListEventsParamsTypeWebhookEndpointDisabled   ListEventsParamsType = "webhook_endpoint.disabled"
 )
 
 // Defines values for StreamEventsParamsType.
@@ -297,6 +362,8 @@ const (
 	StreamEventsParamsTypePaymentIntentSettled      StreamEventsParamsType = "payment_intent.settled"
 	StreamEventsParamsTypePaymentIntentSubmitted    StreamEventsParamsType = "payment_intent.submitted"
 	StreamEventsParamsTypePaymentIntentUpdated      StreamEventsParamsType = "payment_intent.updated"
+	StreamEventsParamsTypeScheduleRunFailed         StreamEventsParamsType = "schedule.run_failed"
+	StreamEventsParamsTypeWebhookEndpointDisabled   StreamEventsParamsType = "webhook_endpoint.disabled"
 )
 
 // Defines values for ListEventDeliveriesParamsState.
@@ -319,6 +386,14 @@ const (
 	ListPaymentIntentsParamsStatusRouted       ListPaymentIntentsParamsStatus = "routed"
 	ListPaymentIntentsParamsStatusSettled      ListPaymentIntentsParamsStatus = "settled"
 	ListPaymentIntentsParamsStatusSubmitted    ListPaymentIntentsParamsStatus = "submitted"
+)
+
+// Defines values for ListSchedulesParamsStatus.
+const (
+	ListSchedulesParamsStatusActive    ListSchedulesParamsStatus = "active"
+	ListSchedulesParamsStatusCanceled  ListSchedulesParamsStatus = "canceled"
+	ListSchedulesParamsStatusCompleted ListSchedulesParamsStatus = "completed"
+	ListSchedulesParamsStatusPaused    ListSchedulesParamsStatus = "paused"
 )
 
 // Defines values for ListWebhookEndpointDeliveriesParamsState.
@@ -543,6 +618,60 @@ type CreateIntentRequest struct {
 
 // CreateIntentRequestPriority What the choice of the chain weighs most
 type CreateIntentRequestPriority string
+
+// CreateScheduleRequest defines model for CreateScheduleRequest.
+type CreateScheduleRequest struct {
+	// Amount Decimal string in units of the asset; never rounded
+	//
+	// Examples: 12.50
+	Amount string `json:"amount"`
+
+	// Asset Asset to pay out
+	//
+	// Examples: USDC
+	Asset string `json:"asset"`
+
+	// At Pay once, at this time, in whole seconds; either this or cron
+	At *time.Time `json:"at,omitempty"`
+
+	// CatchUpSeconds What was missed because Settle was down is paid late by at most this; default 86400, a day
+	CatchUpSeconds *int64 `json:"catch_up_seconds,omitempty"`
+
+	// Cron Pay again and again: minute, hour, day of month, month, day of week
+	//
+	// Examples: 0 9 1 * *
+	Cron *string `json:"cron,omitempty"`
+
+	// Destinations Where the payee takes money, at most once per chain; Settle chooses one
+	Destinations []DestinationRequest `json:"destinations"`
+
+	// EndsAt Nothing is due by cron after this time
+	EndsAt *time.Time `json:"ends_at,omitempty"`
+
+	// MaxFee Most that the network fee may be, as a decimal string in units of the asset
+	//
+	// Examples: 0.50
+	MaxFee *string `json:"max_fee,omitempty"`
+
+	// Metadata Of every payment: up to 20 keys of 1 to 40 characters with values of up to 500
+	Metadata map[string]string `json:"metadata,omitempty"`
+
+	// Priority What the choice of the chain weighs most
+	Priority *CreateScheduleRequestPriority `json:"priority,omitempty"`
+
+	// Reference Of every payment
+	//
+	// Examples: rent
+	Reference *string `json:"reference,omitempty"`
+
+	// TimeZone IANA time zone in which cron is meant; default UTC
+	//
+	// Examples: Europe/Berlin
+	TimeZone *string `json:"time_zone,omitempty"`
+}
+
+// CreateScheduleRequestPriority What the choice of the chain weighs most
+type CreateScheduleRequestPriority string
 
 // Destination defines model for Destination.
 type Destination struct {
@@ -956,6 +1085,15 @@ type ReplayRequest struct {
 // ReplayRequestStatus failed: not delivered, after at least one attempt or because the endpoint was disabled; missing: never due at the endpoint; all: also what was delivered
 type ReplayRequestStatus string
 
+// ResumeScheduleRequest defines model for ResumeScheduleRequest.
+type ResumeScheduleRequest struct {
+	// Missed What fell due while the schedule was paused is skipped, or paid now
+	Missed *ResumeScheduleRequestMissed `json:"missed,omitempty"`
+}
+
+// ResumeScheduleRequestMissed What fell due while the schedule was paused is skipped, or paid now
+type ResumeScheduleRequestMissed string
+
 // Review defines model for Review.
 type Review struct {
 	Detail *string      `json:"detail,omitempty"`
@@ -969,6 +1107,106 @@ type ReviewReason string
 type RotateSecretRequest struct {
 	// ExpirePreviousAfter Seconds; default 86400, a day. 0: at once
 	ExpirePreviousAfter *int64 `json:"expire_previous_after,omitempty"`
+}
+
+// Schedule defines model for Schedule.
+type Schedule struct {
+	// Amount Examples: 12.500000
+	Amount string `json:"amount"`
+
+	// Asset Examples: USDC
+	Asset          string     `json:"asset"`
+	At             *time.Time `json:"at,omitempty"`
+	CatchUpSeconds int64      `json:"catch_up_seconds"`
+	CreatedAt      time.Time  `json:"created_at"`
+
+	// Cron Examples: 0 9 1 * *
+	Cron         *string       `json:"cron,omitempty"`
+	Destinations []Destination `json:"destinations"`
+	EndsAt       *time.Time    `json:"ends_at,omitempty"`
+
+	// ID Examples: sch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID       string            `json:"id"`
+	MaxFee   *string           `json:"max_fee,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Mode     ScheduleMode      `json:"mode"`
+
+	// NextDueAt The next due time that is not skipped; none once the schedule is over
+	NextDueAt *time.Time       `json:"next_due_at,omitempty"`
+	Object    ScheduleObject   `json:"object"`
+	Priority  SchedulePriority `json:"priority"`
+	Reference *string          `json:"reference,omitempty"`
+	Status    ScheduleStatus   `json:"status"`
+
+	// TimeZone Examples: Europe/Berlin
+	TimeZone  *string   `json:"time_zone,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ScheduleMode defines model for Schedule.Mode.
+type ScheduleMode string
+
+// ScheduleObject defines model for Schedule.Object.
+type ScheduleObject string
+
+// SchedulePriority defines model for Schedule.Priority.
+type SchedulePriority string
+
+// ScheduleStatus defines model for Schedule.Status.
+type ScheduleStatus string
+
+// ScheduleList defines model for ScheduleList.
+type ScheduleList struct {
+	Data    []Schedule `json:"data"`
+	HasMore bool       `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string            `json:"next_cursor,omitempty"`
+	Object     ScheduleListObject `json:"object"`
+}
+
+// ScheduleListObject defines model for ScheduleList.Object.
+type ScheduleListObject string
+
+// ScheduleRun defines model for ScheduleRun.
+type ScheduleRun struct {
+	CreatedAt       time.Time         `json:"created_at"`
+	DueAt           time.Time         `json:"due_at"`
+	Failure         *Failure          `json:"failure,omitempty"`
+	Object          ScheduleRunObject `json:"object"`
+	PaymentIntentID *string           `json:"payment_intent_id,omitempty"`
+
+	// ScheduleID Examples: sch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ScheduleID string `json:"schedule_id"`
+
+	// Status held: was due while the schedule was paused; due: is paid now; created: see the payment; failed: no payment could be made
+	Status    ScheduleRunStatus `json:"status"`
+	UpdatedAt time.Time         `json:"updated_at"`
+}
+
+// ScheduleRunObject defines model for ScheduleRun.Object.
+type ScheduleRunObject string
+
+// ScheduleRunStatus held: was due while the schedule was paused; due: is paid now; created: see the payment; failed: no payment could be made
+type ScheduleRunStatus string
+
+// ScheduleRunList defines model for ScheduleRunList.
+type ScheduleRunList struct {
+	Data    []ScheduleRun `json:"data"`
+	HasMore bool          `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string               `json:"next_cursor,omitempty"`
+	Object     ScheduleRunListObject `json:"object"`
+}
+
+// ScheduleRunListObject defines model for ScheduleRunList.Object.
+type ScheduleRunListObject string
+
+// SkipRunRequest defines model for SkipRunRequest.
+type SkipRunRequest struct {
+	// DueAt A due time to come; default: the next one
+	DueAt *time.Time `json:"due_at,omitempty"`
 }
 
 // UpdateWebhookEndpointRequest defines model for UpdateWebhookEndpointRequest.
@@ -1130,7 +1368,7 @@ type WebhookEndpointRequest struct {
 	// Description For you
 	Description *string `json:"description,omitempty"`
 
-	// EventTypes Exact types, "*", or a prefix that ends in ".*"; default: how payments end, manual_review, and webhook_endpoint.disabled
+	// EventTypes Exact types, "*", or a prefix that ends in ".*"; default: how payments end, manual_review, webhook_endpoint.disabled and schedule.run_failed
 	//
 	// Examples: ["payment_intent.*"]
 	EventTypes []string `json:"event_types,omitempty"`
@@ -1245,6 +1483,33 @@ type StreamPaymentIntentParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListSchedulesParams defines parameters for ListSchedules.
+type ListSchedulesParams struct {
+	// Status One or several, separated by commas
+	Status []ListSchedulesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Limit  *int64                      `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSchedulesParamsStatus defines parameters for ListSchedules.
+type ListSchedulesParamsStatus string
+
+// CreateScheduleParams defines parameters for CreateSchedule.
+type CreateScheduleParams struct {
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent.
+	IdempotencyKey string `json:"Idempotency-Key"`
+}
+
+// ListScheduleRunsParams defines parameters for ListScheduleRuns.
+type ListScheduleRunsParams struct {
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListWebhookEndpointDeliveriesParams defines parameters for ListWebhookEndpointDeliveries.
 type ListWebhookEndpointDeliveriesParams struct {
 	// State One or several, separated by commas
@@ -1266,6 +1531,15 @@ type CancelPaymentIntentJSONRequestBody = CancelRequest
 
 // CreateQuoteJSONRequestBody defines body for CreateQuote for application/json ContentType.
 type CreateQuoteJSONRequestBody = QuoteRequest
+
+// CreateScheduleJSONRequestBody defines body for CreateSchedule for application/json ContentType.
+type CreateScheduleJSONRequestBody = CreateScheduleRequest
+
+// ResumeScheduleJSONRequestBody defines body for ResumeSchedule for application/json ContentType.
+type ResumeScheduleJSONRequestBody = ResumeScheduleRequest
+
+// SkipScheduleRunJSONRequestBody defines body for SkipScheduleRun for application/json ContentType.
+type SkipScheduleRunJSONRequestBody = SkipRunRequest
 
 // CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
 type CreateWebhookEndpointJSONRequestBody = WebhookEndpointRequest
@@ -1526,6 +1800,111 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 	CreateQuote(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSchedules List schedules, newest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/schedules (the `ListSchedules` operationId).
+	ListSchedules(ctx context.Context, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateScheduleWithBody Order payments at times to come
+	//
+	// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+	CreateScheduleWithBody(ctx context.Context, params *CreateScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSchedule Order payments at times to come
+	//
+	// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+	CreateSchedule(ctx context.Context, params *CreateScheduleParams, body CreateScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSchedule Get a schedule
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/schedules/{id} (the `GetSchedule` operationId).
+	GetSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelSchedule End a schedule
+	//
+	// Payments that were created go on; what was held is skipped. Canceling twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Corresponds with POST /v1/schedules/{id}/cancel (the `CancelSchedule` operationId).
+	CancelSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseSchedule Stop paying for a while
+	//
+	// What falls due is held until resume decides it. Pausing twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Corresponds with POST /v1/schedules/{id}/pause (the `PauseSchedule` operationId).
+	PauseSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeScheduleWithBody Pay again
+	//
+	// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+	ResumeScheduleWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeSchedule Pay again
+	//
+	// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+	ResumeSchedule(ctx context.Context, id string, body ResumeScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListScheduleRuns List what became of a schedule's due times, the latest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/schedules/{id}/runs (the `ListScheduleRuns` operationId).
+	ListScheduleRuns(ctx context.Context, id string, params *ListScheduleRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipScheduleRunWithBody Leave one due time out
+	//
+	// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+	SkipScheduleRunWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SkipScheduleRun Leave one due time out
+	//
+	// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+	SkipScheduleRun(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhookEndpoints List webhook endpoints, oldest first
 	//
@@ -2037,6 +2416,221 @@ func (c *Client) CreateQuoteWithBody(ctx context.Context, contentType string, bo
 // Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 func (c *Client) CreateQuote(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateQuoteRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSchedules List schedules, newest first
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/schedules (the `ListSchedules` operationId).
+func (c *Client) ListSchedules(ctx context.Context, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSchedulesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateScheduleWithBody Order payments at times to come
+//
+// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+func (c *Client) CreateScheduleWithBody(ctx context.Context, params *CreateScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateScheduleRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSchedule Order payments at times to come
+//
+// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+func (c *Client) CreateSchedule(ctx context.Context, params *CreateScheduleParams, body CreateScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateScheduleRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSchedule Get a schedule
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/schedules/{id} (the `GetSchedule` operationId).
+func (c *Client) GetSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetScheduleRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelSchedule End a schedule
+//
+// Payments that were created go on; what was held is skipped. Canceling twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Corresponds with POST /v1/schedules/{id}/cancel (the `CancelSchedule` operationId).
+func (c *Client) CancelSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelScheduleRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseSchedule Stop paying for a while
+//
+// What falls due is held until resume decides it. Pausing twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Corresponds with POST /v1/schedules/{id}/pause (the `PauseSchedule` operationId).
+func (c *Client) PauseSchedule(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseScheduleRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeScheduleWithBody Pay again
+//
+// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+func (c *Client) ResumeScheduleWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeScheduleRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeSchedule Pay again
+//
+// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+func (c *Client) ResumeSchedule(ctx context.Context, id string, body ResumeScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeScheduleRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListScheduleRuns List what became of a schedule's due times, the latest first
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/schedules/{id}/runs (the `ListScheduleRuns` operationId).
+func (c *Client) ListScheduleRuns(ctx context.Context, id string, params *ListScheduleRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListScheduleRunsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipScheduleRunWithBody Leave one due time out
+//
+// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+func (c *Client) SkipScheduleRunWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipScheduleRunRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SkipScheduleRun Leave one due time out
+//
+// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+func (c *Client) SkipScheduleRun(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSkipScheduleRunRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3259,6 +3853,406 @@ func NewCreateQuoteRequestWithBody(server string, contentType string, body io.Re
 	return req, nil
 }
 
+// NewListSchedulesRequest constructs an http.Request for the ListSchedules method
+func NewListSchedulesRequest(server string, params *ListSchedulesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateScheduleRequest calls the generic CreateSchedule builder with application/json body
+func NewCreateScheduleRequest(server string, params *CreateScheduleParams, body CreateScheduleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateScheduleRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateScheduleRequestWithBody constructs an http.Request for the CreateSchedule method, with any body, and a specified content type
+func NewCreateScheduleRequestWithBody(server string, params *CreateScheduleParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetScheduleRequest constructs an http.Request for the GetSchedule method
+func NewGetScheduleRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelScheduleRequest constructs an http.Request for the CancelSchedule method
+func NewCancelScheduleRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s/cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseScheduleRequest constructs an http.Request for the PauseSchedule method
+func NewPauseScheduleRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeScheduleRequest calls the generic ResumeSchedule builder with application/json body
+func NewResumeScheduleRequest(server string, id string, body ResumeScheduleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewResumeScheduleRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewResumeScheduleRequestWithBody constructs an http.Request for the ResumeSchedule method, with any body, and a specified content type
+func NewResumeScheduleRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListScheduleRunsRequest constructs an http.Request for the ListScheduleRuns method
+func NewListScheduleRunsRequest(server string, id string, params *ListScheduleRunsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s/runs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSkipScheduleRunRequest calls the generic SkipScheduleRun builder with application/json body
+func NewSkipScheduleRunRequest(server string, id string, body SkipScheduleRunJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSkipScheduleRunRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewSkipScheduleRunRequestWithBody constructs an http.Request for the SkipScheduleRun method, with any body, and a specified content type
+func NewSkipScheduleRunRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/schedules/%s/skip", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListWebhookEndpointsRequest constructs an http.Request for the ListWebhookEndpoints method
 func NewListWebhookEndpointsRequest(server string) (*http.Request, error) {
 	var err error
@@ -3968,6 +4962,121 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 	CreateQuoteWithResponse(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateQuoteResponse, error)
 
+	// ListSchedulesWithResponse List schedules, newest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schedules (the `ListSchedules` operationId).
+	ListSchedulesWithResponse(ctx context.Context, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error)
+
+	// CreateScheduleWithBodyWithResponse Order payments at times to come
+	//
+	// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+	CreateScheduleWithBodyWithResponse(ctx context.Context, params *CreateScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateScheduleResponse, error)
+
+	// CreateScheduleWithResponse Order payments at times to come
+	//
+	// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+	CreateScheduleWithResponse(ctx context.Context, params *CreateScheduleParams, body CreateScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateScheduleResponse, error)
+
+	// GetScheduleWithResponse Get a schedule
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schedules/{id} (the `GetSchedule` operationId).
+	GetScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetScheduleResponse, error)
+
+	// CancelScheduleWithResponse End a schedule
+	//
+	// Payments that were created go on; what was held is skipped. Canceling twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/cancel (the `CancelSchedule` operationId).
+	CancelScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelScheduleResponse, error)
+
+	// PauseScheduleWithResponse Stop paying for a while
+	//
+	// What falls due is held until resume decides it. Pausing twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/pause (the `PauseSchedule` operationId).
+	PauseScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*PauseScheduleResponse, error)
+
+	// ResumeScheduleWithBodyWithResponse Pay again
+	//
+	// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+	ResumeScheduleWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeScheduleResponse, error)
+
+	// ResumeScheduleWithResponse Pay again
+	//
+	// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+	ResumeScheduleWithResponse(ctx context.Context, id string, body ResumeScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeScheduleResponse, error)
+
+	// ListScheduleRunsWithResponse List what became of a schedule's due times, the latest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/schedules/{id}/runs (the `ListScheduleRuns` operationId).
+	ListScheduleRunsWithResponse(ctx context.Context, id string, params *ListScheduleRunsParams, reqEditors ...RequestEditorFn) (*ListScheduleRunsResponse, error)
+
+	// SkipScheduleRunWithBodyWithResponse Leave one due time out
+	//
+	// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+	SkipScheduleRunWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipScheduleRunResponse, error)
+
+	// SkipScheduleRunWithResponse Leave one due time out
+	//
+	// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+	SkipScheduleRunWithResponse(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipScheduleRunResponse, error)
+
 	// ListWebhookEndpointsWithResponse List webhook endpoints, oldest first
 	//
 	// Scope: `webhooks:read`.
@@ -4529,6 +5638,203 @@ func (r CreateQuoteResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r CreateQuoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListSchedulesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ScheduleList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSchedulesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSchedulesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateScheduleResponse201Headers the declared response headers of an HTTP 201 response for CreateSchedule
+type CreateScheduleResponse201Headers struct {
+	IdempotentReplayed *string
+}
+
+type CreateScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Schedule
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateScheduleResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+}
+
+// Status returns HTTPResponse.Status
+func (r GetScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CancelScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PauseScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ResumeScheduleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeScheduleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeScheduleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListScheduleRunsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ScheduleRunList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListScheduleRunsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListScheduleRunsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type SkipScheduleRunResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Schedule
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r SkipScheduleRunResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SkipScheduleRunResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5114,6 +6420,187 @@ func (c *ClientWithResponses) CreateQuoteWithResponse(ctx context.Context, body 
 		return nil, err
 	}
 	return ParseCreateQuoteResponse(rsp)
+}
+
+// ListSchedulesWithResponse List schedules, newest first
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schedules (the `ListSchedules` operationId).
+func (c *ClientWithResponses) ListSchedulesWithResponse(ctx context.Context, params *ListSchedulesParams, reqEditors ...RequestEditorFn) (*ListSchedulesResponse, error) {
+	rsp, err := c.ListSchedules(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSchedulesResponse(rsp)
+}
+
+// CreateScheduleWithBodyWithResponse Order payments at times to come
+//
+// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+func (c *ClientWithResponses) CreateScheduleWithBodyWithResponse(ctx context.Context, params *CreateScheduleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateScheduleResponse, error) {
+	rsp, err := c.CreateScheduleWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateScheduleResponse(rsp)
+}
+
+// CreateScheduleWithResponse Order payments at times to come
+//
+// Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules (the `CreateSchedule` operationId).
+func (c *ClientWithResponses) CreateScheduleWithResponse(ctx context.Context, params *CreateScheduleParams, body CreateScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateScheduleResponse, error) {
+	rsp, err := c.CreateSchedule(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateScheduleResponse(rsp)
+}
+
+// GetScheduleWithResponse Get a schedule
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schedules/{id} (the `GetSchedule` operationId).
+func (c *ClientWithResponses) GetScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetScheduleResponse, error) {
+	rsp, err := c.GetSchedule(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetScheduleResponse(rsp)
+}
+
+// CancelScheduleWithResponse End a schedule
+//
+// Payments that were created go on; what was held is skipped. Canceling twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/cancel (the `CancelSchedule` operationId).
+func (c *ClientWithResponses) CancelScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelScheduleResponse, error) {
+	rsp, err := c.CancelSchedule(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelScheduleResponse(rsp)
+}
+
+// PauseScheduleWithResponse Stop paying for a while
+//
+// What falls due is held until resume decides it. Pausing twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/pause (the `PauseSchedule` operationId).
+func (c *ClientWithResponses) PauseScheduleWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*PauseScheduleResponse, error) {
+	rsp, err := c.PauseSchedule(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseScheduleResponse(rsp)
+}
+
+// ResumeScheduleWithBodyWithResponse Pay again
+//
+// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+func (c *ClientWithResponses) ResumeScheduleWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResumeScheduleResponse, error) {
+	rsp, err := c.ResumeScheduleWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeScheduleResponse(rsp)
+}
+
+// ResumeScheduleWithResponse Pay again
+//
+// What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/resume (the `ResumeSchedule` operationId).
+func (c *ClientWithResponses) ResumeScheduleWithResponse(ctx context.Context, id string, body ResumeScheduleJSONRequestBody, reqEditors ...RequestEditorFn) (*ResumeScheduleResponse, error) {
+	rsp, err := c.ResumeSchedule(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeScheduleResponse(rsp)
+}
+
+// ListScheduleRunsWithResponse List what became of a schedule's due times, the latest first
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/schedules/{id}/runs (the `ListScheduleRuns` operationId).
+func (c *ClientWithResponses) ListScheduleRunsWithResponse(ctx context.Context, id string, params *ListScheduleRunsParams, reqEditors ...RequestEditorFn) (*ListScheduleRunsResponse, error) {
+	rsp, err := c.ListScheduleRuns(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListScheduleRunsResponse(rsp)
+}
+
+// SkipScheduleRunWithBodyWithResponse Leave one due time out
+//
+// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+func (c *ClientWithResponses) SkipScheduleRunWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipScheduleRunResponse, error) {
+	rsp, err := c.SkipScheduleRunWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipScheduleRunResponse(rsp)
+}
+
+// SkipScheduleRunWithResponse Leave one due time out
+//
+// The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
+func (c *ClientWithResponses) SkipScheduleRunWithResponse(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipScheduleRunResponse, error) {
+	rsp, err := c.SkipScheduleRun(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSkipScheduleRunResponse(rsp)
 }
 
 // ListWebhookEndpointsWithResponse List webhook endpoints, oldest first
@@ -5817,6 +7304,248 @@ func ParseCreateQuoteResponse(rsp *http.Response) (*CreateQuoteResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Quote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSchedulesResponse parses an HTTP response from a ListSchedulesWithResponse call
+func ParseListSchedulesResponse(rsp *http.Response) (*ListSchedulesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSchedulesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ScheduleList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateScheduleResponse parses an HTTP response from a CreateScheduleWithResponse call
+func ParseCreateScheduleResponse(rsp *http.Response) (*CreateScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateScheduleResponse201Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetScheduleResponse parses an HTTP response from a GetScheduleWithResponse call
+func ParseGetScheduleResponse(rsp *http.Response) (*GetScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelScheduleResponse parses an HTTP response from a CancelScheduleWithResponse call
+func ParseCancelScheduleResponse(rsp *http.Response) (*CancelScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseScheduleResponse parses an HTTP response from a PauseScheduleWithResponse call
+func ParsePauseScheduleResponse(rsp *http.Response) (*PauseScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeScheduleResponse parses an HTTP response from a ResumeScheduleWithResponse call
+func ParseResumeScheduleResponse(rsp *http.Response) (*ResumeScheduleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeScheduleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListScheduleRunsResponse parses an HTTP response from a ListScheduleRunsWithResponse call
+func ParseListScheduleRunsResponse(rsp *http.Response) (*ListScheduleRunsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListScheduleRunsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ScheduleRunList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSkipScheduleRunResponse parses an HTTP response from a SkipScheduleRunWithResponse call
+func ParseSkipScheduleRunResponse(rsp *http.Response) (*SkipScheduleRunResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SkipScheduleRunResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Schedule
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
