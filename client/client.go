@@ -104,7 +104,7 @@ func answered(resp *http.Response, err error) (*http.Response, error) {
 	if err != nil || json.Unmarshal(body, &e.Problem) != nil || e.Code == "" {
 		e.Problem = Problem{Title: resp.Status, Instance: resp.Request.Method + " " + resp.Request.URL.Path, RequestID: resp.Header.Get("Request-Id")}
 	}
-	e.Problem.Status = int64(resp.StatusCode)
+	e.Status = int64(resp.StatusCode)
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(seconds) * time.Second
 	}

@@ -35,7 +35,7 @@ func served(t *testing.T, answer func(n int, w http.ResponseWriter, r *http.Requ
 func write(w http.ResponseWriter, status int, contentType, body string) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	fmt.Fprint(w, body)
+	_, _ = fmt.Fprint(w, body)
 }
 
 const busy = `{"type":"https://pay.example.com/docs/errors#unavailable","title":"Not now","status":503,"detail":"Try again.","instance":"/x","code":"unavailable","request_id":"req_1"}`
@@ -143,14 +143,14 @@ func TestFollowGoesOnAfterABreak(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		switch n {
 		case 1:
-			fmt.Fprint(w, ": heartbeat\n\nid: 1\ndata: {\"n\":1}\n\nid: 2\ndata: {\"n\"")
+			_, _ = fmt.Fprint(w, ": heartbeat\n\nid: 1\ndata: {\"n\":1}\n\nid: 2\ndata: {\"n\"")
 		case 2:
 			unavailable(w)
 		case 3:
 			if last := r.Header.Get("Last-Event-ID"); last != "1" {
 				t.Errorf("Last-Event-ID %q", last)
 			}
-			fmt.Fprint(w, "id: 2\ndata: {\"n\":2}\n\n")
+			_, _ = fmt.Fprint(w, "id: 2\ndata: {\"n\":2}\n\n")
 		default:
 			w.WriteHeader(http.StatusNoContent)
 		}

@@ -22,7 +22,7 @@ type Message struct {
 }
 
 // Stop is what a reader of a stream returns who needs no more messages.
-var Stop = errors.New("stop") //nolint:staticcheck,revive // no fault, like io.EOF
+var Stop = errors.New("stop") //nolint:staticcheck // no fault, like io.EOF
 
 // Follow reads a stream until each returns Stop, which is success, or another
 // error, nothing can follow, or ctx ends. open calls one of the client's
