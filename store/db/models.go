@@ -155,6 +155,7 @@ type Slot struct {
 	Fence         string
 	CreatedAt     time.Time
 	ClosedAt      *time.Time
+	FinalAt       *time.Time
 }
 
 type Transaction struct {
