@@ -15,6 +15,7 @@ GOLANGCI_LINT := v2.15.0
 WORKFLOWCHECK := v0.6.0
 GOVULNCHECK := v1.3.0
 SQLC := v1.31.1
+OAPI_CODEGEN := v2.8.2
 
 ## Every day
 
@@ -110,6 +111,9 @@ $(TOOLS)/govulncheck-$(GOVULNCHECK):
 $(TOOLS)/sqlc-$(SQLC):
 	@$(call install,$@,sqlc,github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC))
 
+$(TOOLS)/oapi-codegen-$(OAPI_CODEGEN):
+	@$(call install,$@,oapi-codegen,github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$(OAPI_CODEGEN))
+
 # install FILE,NAME,PACKAGE@VERSION
 define install
 mkdir -p $(TOOLS)/tmp && echo "installing $(3)" && GOBIN=$(CURDIR)/$(TOOLS)/tmp GOWORK=off go install $(3) && mv $(TOOLS)/tmp/$(2) $(1)
@@ -118,14 +122,17 @@ endef
 ## When sources of generated code change
 
 .PHONY: generate
-generate: $(TOOLS)/sqlc-$(SQLC) ## Regenerate queries, contract bindings, openapi.yaml and docs tables
-	$< generate
+generate: $(TOOLS)/sqlc-$(SQLC) $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN) ## Regenerate queries, contract bindings, openapi.yaml, the Go client, the Postman collection and docs tables
+	$(TOOLS)/sqlc-$(SQLC) generate
 	sandbox/contracts/generate.sh
-	go test ./api ./payment -run 'Golden|OpenAPI|Errors|Transitions' -update
+	go test ./api ./payment -run 'Golden|OpenAPI|ErrorCatalogue|Transitions' -update
+	$(TOOLS)/oapi-codegen-$(OAPI_CODEGEN) -config client/oapi-codegen.yaml -o client/api.gen.go api/openapi.yaml
 
 .PHONY: generated
-generated: ## Fail if go.mod or go.sum are not tidy
+generated: $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN) ## Fail if go.mod or go.sum are not tidy, or the Go client is not what openapi.yaml says
 	@go mod tidy -diff >/dev/null && (cd sandbox && go mod tidy -diff >/dev/null) || { echo "go.mod is not tidy: run go mod tidy in . and in sandbox"; exit 1; }
+	@out=$$(mktemp) && trap 'rm -f $$out' EXIT && $< -config client/oapi-codegen.yaml -o $$out api/openapi.yaml && cmp -s $$out client/api.gen.go || \
+		{ echo "client/api.gen.go is not what api/openapi.yaml says: run make generate"; exit 1; }
 
 .PHONY: clean
 clean: ## Remove what was built and the kept sandbox

@@ -24,10 +24,13 @@ var docsPage = template.Must(template.New("docs").Parse(docsHTML))
 const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // spec is the rendered OpenAPI document.
-type spec struct{ yaml, json, docs, errors []byte }
+type spec struct{ yaml, json, postman, docs, errors []byte }
 
 // OpenAPI returns the OpenAPI 3.1 document in YAML, as served at /openapi.yaml.
 func (s *Server) OpenAPI() []byte { return bytes.Clone(s.spec.yaml) }
+
+// Postman returns the Postman collection of the document, as served at /postman.json.
+func (s *Server) Postman() []byte { return bytes.Clone(s.spec.postman) }
 
 // registerDocs renders the documents, once all operations are registered, and
 // serves them.
@@ -40,6 +43,9 @@ func (s *Server) registerDocs() error {
 	}
 	if s.spec.json, err = json.Marshal(document); err != nil {
 		return fmt.Errorf("openapi: %w", err)
+	}
+	if s.spec.postman, err = postmanCollection(document, s.publicURL); err != nil {
+		return err
 	}
 	if s.spec.docs, err = render("docs", operations(document)); err != nil {
 		return err
@@ -55,6 +61,7 @@ func (s *Server) registerDocs() error {
 	}
 	serve("/openapi.yaml", "application/yaml", s.spec.yaml)
 	serve("/openapi.json", "application/json", s.spec.json)
+	serve("/postman.json", "application/json", s.spec.postman)
 	serve("/docs", "text/html; charset=utf-8", s.spec.docs)
 	serve("/docs/errors", "text/html; charset=utf-8", s.spec.errors)
 	return nil
@@ -90,7 +97,7 @@ type docTag struct {
 func operations(document *huma.OpenAPI) []docTag {
 	var all []docOperation
 	for path, item := range document.Paths {
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post} {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
 			if op != nil {
 				all = append(all, docOperation{method, path, op, fields(document, op), statuses(op)})
 			}

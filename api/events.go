@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
@@ -45,6 +46,35 @@ type StoredEvent struct{ json.RawMessage }
 // Schema implements huma.SchemaProvider.
 func (StoredEvent) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[payment.Event](), true, "Event")
+}
+
+// AnyEvent is an event about a payment or about anything else.
+type AnyEvent struct {
+	ID         string            `json:"id" example:"evt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+	Object     string            `json:"object" enum:"event"`
+	Type       payment.EventType `json:"type" example:"payment_intent.settled"`
+	APIVersion string            `json:"api_version"`
+	Timestamp  time.Time         `json:"timestamp"`
+	Data       AnyEventData      `json:"data"`
+}
+
+// AnyEventData holds what the event is about, as it was then.
+type AnyEventData struct {
+	Object EventSubject `json:"object" doc:"A payment intent, or a webhook endpoint for events of the type webhook_endpoint.*, with all of its fields"`
+}
+
+// EventSubject is what the objects of all events have in common.
+type EventSubject struct {
+	ID     string `json:"id"`
+	Object string `json:"object" example:"payment_intent"`
+}
+
+// storedAnyEvent is a StoredEvent that need not be about a payment.
+type storedAnyEvent struct{ json.RawMessage }
+
+// Schema implements huma.SchemaProvider.
+func (storedAnyEvent) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[AnyEvent](), true, "AnyEvent")
 }
 
 // EventList is a page of events.
@@ -154,7 +184,7 @@ type eventInput struct {
 	ID string `path:"id" maxLength:"64" example:"evt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
 }
 
-type eventOutput struct{ Body StoredEvent }
+type eventOutput struct{ Body storedAnyEvent }
 
 var eventID = regexp.MustCompile(`^evt_[0-9a-f]{32}$`)
 
@@ -168,5 +198,5 @@ func (s *Server) event(ctx context.Context, in *eventInput) (*eventOutput, error
 	if err != nil {
 		return nil, err
 	}
-	return &eventOutput{StoredEvent{row.Body}}, nil
+	return &eventOutput{storedAnyEvent{row.Body}}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -87,6 +88,7 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 		Method: o.method, Path: o.path, OperationID: o.id, Summary: o.summary, Description: o.description,
 		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: maxBodyBytes + 1, Errors: o.errors,
 	}
+	op.Errors = slices.Concat(op.Errors, refusals(reflect.TypeFor[I]()))
 	if !o.public {
 		op.Security = []map[string][]string{{securityScheme: {}}}
 		if o.scope != "" {
@@ -96,6 +98,8 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 		op.Errors = append([]int{http.StatusUnauthorized, http.StatusForbidden}, op.Errors...)
 		op.Errors = append(op.Errors, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
+	slices.Sort(op.Errors)
+	op.Errors = slices.Compact(op.Errors)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -103,6 +107,16 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 		}
 		return out, nil
 	})
+}
+
+// refusals are the statuses of what is refused before a handler of this input
+// is asked: parameters, known or not, and bodies.
+func refusals(input reflect.Type) []int {
+	statuses := []int{http.StatusBadRequest}
+	if _, hasBody := input.FieldByName("Body"); hasBody {
+		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	return statuses
 }
 
 // answers adds the schema of a POST's answer whose bytes the handler renders

@@ -15,7 +15,7 @@ import (
 	"github.com/settlehq/settle/webhooks"
 )
 
-var update = flag.Bool("update", false, "rewrite api/openapi.yaml and docs/errors.md")
+var update = flag.Bool("update", false, "rewrite api/openapi.yaml, api/postman.json and docs/errors.md")
 
 // publish stores what a worker would have seen of a chain, age ago.
 func (b *bench) publish(chain payment.Chain, fee uint64, eta int64, liquidity uint64, age time.Duration) {
@@ -162,6 +162,15 @@ func TestOpenAPIFile(t *testing.T) {
 	document := b.do("GET", "/openapi.json", nil).want(200)
 	if v := document.json["openapi"]; v != "3.1.0" {
 		t.Errorf("openapi: %v", v)
+	}
+}
+
+func TestOpenAPIAsPostmanCollection(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	golden(t, "postman.json", b.server.Postman())
+	if served := b.do("GET", "/postman.json", nil).want(200); string(served.raw) != string(b.server.Postman()) {
+		t.Error("/postman.json is another collection")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -148,9 +147,10 @@ func (s *Server) stream(f *feed) *streamOutput {
 		defer s.streams.leave(one)
 		ctx, cancel := context.WithCancel(lasting(hc.Context()))
 		defer cancel()
-		out, ctx, err := s.open(ctx, c)
-		if err != nil {
-			return // and the client was told
+		out, ctx, refused := s.open(ctx, c)
+		if refused != nil {
+			s.respond(hc, refused)
+			return
 		}
 		out.close(s.streams.pump(ctx, one, f, out, func(ctx context.Context) bool {
 			_, err := s.keys.find(ctx, c.GetHeader("Authorization"))
@@ -160,12 +160,24 @@ func (s *Server) stream(f *feed) *streamOutput {
 	}}
 }
 
+// handshake keeps what is said of a refused WebSocket from the client, who gets
+// a problem instead.
+type handshake struct{ gin.ResponseWriter }
+
+func (h handshake) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols {
+		h.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (h handshake) Write(b []byte) (int, error) { return len(b), nil }
+
 // open begins the answer. The context that it returns ends with the client.
-func (s *Server) open(ctx context.Context, c *gin.Context) (sink, context.Context, error) {
+func (s *Server) open(ctx context.Context, c *gin.Context) (sink, context.Context, *Problem) {
 	if c.IsWebsocket() {
-		conn, err := websocket.Accept(c.Writer, c.Request, nil)
+		conn, err := websocket.Accept(handshake{c.Writer}, c.Request, nil)
 		if err != nil {
-			return nil, nil, fmt.Errorf("accept: %w", err)
+			return nil, nil, failFields([]FieldError{{"header:Upgrade", ParameterInvalid, sentence(err.Error())}}).because(err)
 		}
 		ctx = conn.CloseRead(ctx) // answers pings; a client that talks is cut
 		return &socket{conn: conn, write: s.streams.write}, ctx, nil
@@ -174,7 +186,8 @@ func (s *Server) open(ctx context.Context, c *gin.Context) (sink, context.Contex
 	_ = out.control.SetReadDeadline(time.Time{}) // the server's is for requests; a write finds out if it could not be lifted
 	c.Header("Content-Type", "text/event-stream")
 	c.Header("X-Accel-Buffering", "no") // of nginx
-	return out, ctx, out.put("retry: 2000\n\n")
+	_ = out.put("retry: 2000\n\n")      // a client that is gone is found out by the next write
+	return out, ctx, nil
 }
 
 // eventStream writes server-sent events.

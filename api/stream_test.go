@@ -578,3 +578,19 @@ func TestStreamOfAllPayments(t *testing.T) {
 	b.do("GET", eventLog+"/stream?after="+start.id+"&type=payment_intent.settled", nil).refused(400, api.CursorInvalid, "query:after")
 	b.do("GET", eventLog+"/stream", nil, header("Last-Event-ID", "7")).refused(400, api.CursorInvalid, "header:Last-Event-ID")
 }
+
+func TestAWebSocketThatIsNoneIsRefusedAsAProblem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, headers := range []map[string]string{
+		{"Sec-WebSocket-Version": "13"},
+		{"Sec-WebSocket-Version": "7", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="},
+		{"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": "https://elsewhere.example"},
+	} {
+		asked := []with{header("Connection", "Upgrade"), header("Upgrade", "websocket")}
+		for name, value := range headers {
+			asked = append(asked, header(name, value))
+		}
+		b.do("GET", "/v1/events/stream", nil, asked...).refused(400, api.ParameterInvalid, "header:Upgrade")
+	}
+}

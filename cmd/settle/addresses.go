@@ -28,7 +28,8 @@ func addressesCommand() *cobra.Command {
 	return group("addresses", "Manage the addresses that nobody may pay",
 		operation{
 			use: "block ADDRESS", short: "Forbid payments to an address; those that are not signed yet are rejected", args: cobra.ExactArgs(1),
-			flags: blocked.add, required: []string{"reason"},
+			example: "  settle addresses block 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --reason sanctioned",
+			flags:   blocked.add, required: []string{"reason"},
 			run: func(ctx context.Context, p *process, args []string) (result, error) {
 				address, err := p.canonical(ctx, payment.Chain(blocked.chain), args[0])
 				if err != nil {
@@ -41,7 +42,8 @@ func addressesCommand() *cobra.Command {
 		}.command(),
 		operation{
 			use: "unblock ADDRESS", short: "Take an address off the list, in the form that the list shows", args: cobra.ExactArgs(1),
-			flags: unblocked.add, required: []string{"reason"},
+			example: "  settle addresses unblock 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --reason 'taken off the list'",
+			flags:   unblocked.add, required: []string{"reason"},
 			run: func(ctx context.Context, p *process, args []string) (result, error) {
 				return p.list(ctx, "address.unblocked", unblocked, args[0], func(ctx context.Context, tx *store.Tx) error {
 					return tx.UnblockAddress(ctx, payment.Chain(unblocked.chain), args[0])

@@ -33,6 +33,7 @@ func depositCommand() *cobra.Command {
 	var merchant, mode, chain, amount, reference string
 	return operation{
 		use: "deposit", short: "Book USDC that a merchant paid into a treasury", required: []string{"merchant", "mode", "chain", "amount", "reference"},
+		example: "  settle books deposit --merchant mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --mode live --chain ethereum --amount 1000.00 --reference 0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&merchant, "merchant", "", "merchant id")
 			cmd.Flags().StringVar(&mode, "mode", "", "whose payments it is for: test or live")

@@ -10,8 +10,24 @@ import (
 	"github.com/settlehq/settle/ledger"
 )
 
+// checked is what was compared, and what differs.
+type checked struct {
+	ledger.Report
+	Chains int `json:"chains"`
+}
+
+func (c checked) rows() [][]string {
+	var rows [][]string
+	for _, d := range c.Differences {
+		rows = append(rows, []string{d.String()})
+	}
+	return append(rows, []string{fmt.Sprintf("%d transfers, %d intents, %d events, %d chains checked: %d differences",
+		c.Transfers, c.Intents, c.Events, c.Chains, len(c.Differences))})
+}
+
 func checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var output string
+	return outputFlag(&cobra.Command{
 		Use:   "check",
 		Short: "Prove that the books close: ledger, intents, events and chains agree",
 		Long: `Recomputes everything from the entries: sums are zero, holds are resolved once, balances
@@ -20,7 +36,10 @@ ledger equals what the chains hold at a finalized block. Prints each difference 
 if there is any. Payments under way may show as differences between chain and ledger.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, out := cmd.Context(), cmd.OutOrStdout()
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			ctx := cmd.Context()
 			p, err := open(ctx, config.Check)
 			if err != nil {
 				return err
@@ -42,16 +61,15 @@ if there is any. Payments under way may show as differences between chain and le
 			if err != nil {
 				return err
 			}
-			differences := slices.Concat(report.Differences, chainDifferences)
-			for _, d := range differences {
-				fmt.Fprintln(out, d)
+			report.Differences = slices.Concat([]ledger.Difference{}, report.Differences, chainDifferences)
+			found := checked{report, len(held)}
+			if err := (result{found, found.rows()}).print(cmd.OutOrStdout(), output); err != nil {
+				return err
 			}
-			fmt.Fprintf(out, "%d transfers, %d intents, %d events, %d chains checked: %d differences\n",
-				report.Transfers, report.Intents, report.Events, len(held), len(differences))
-			if len(differences) > 0 {
-				return fmt.Errorf("the books do not close: %d differences", len(differences))
+			if !report.Clean() {
+				return fmt.Errorf("the books do not close: %d differences", len(report.Differences))
 			}
 			return nil
 		},
-	}
+	}, &output)
 }

@@ -74,6 +74,7 @@ func createKeyCommand() *cobra.Command {
 	var expiresIn time.Duration
 	return operation{
 		use: "create", short: "Issue an API key and print it, once", required: []string{"merchant"},
+		example: "  settle keys create --merchant mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --mode live --name shop --scopes payment_intents:write,payment_intents:read",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&merchant, "merchant", "", "merchant id")
 			cmd.Flags().StringVar(&mode, "mode", "test", "test or live")
@@ -121,6 +122,7 @@ func rollKeyCommand() *cobra.Command {
 	var overlap, expiresIn time.Duration
 	return operation{
 		use: "roll ID", short: "Replace an API key: print a new one, once, and let the old one expire", args: cobra.ExactArgs(1),
+		example: "  settle keys roll 7Kq2mZ9x --overlap 24h",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().DurationVar(&overlap, "overlap", api.DefaultOverlap, "how long the old key goes on, 0 to "+api.MaxOverlap.String())
 			cmd.Flags().DurationVar(&expiresIn, "expires-in", 0, "how long the new key is valid, e.g. 720h (default: for ever)")
@@ -140,6 +142,7 @@ func revokeKeyCommand() *cobra.Command {
 	var reason string
 	return operation{
 		use: "revoke ID", short: "End an API key; every process refuses it within a second", args: cobra.ExactArgs(1), required: []string{"reason"},
+		example: "  settle keys revoke 7Kq2mZ9x --reason leaked",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 		},

@@ -99,6 +99,7 @@ func merchantsCommand() *cobra.Command {
 	return group("merchants", "Manage merchants",
 		operation{
 			use: "create", short: "Create a merchant and print its id", flags: made.add, required: []string{"name"},
+			example: "  settle merchants create --name 'Example Ltd' --review-above 10000",
 			run: func(ctx context.Context, p *process, _ []string) (result, error) {
 				change, err := made.change()
 				if err != nil {
@@ -128,9 +129,11 @@ func merchantsCommand() *cobra.Command {
 		}.command(),
 		operation{
 			use: "show ID", short: "Show a merchant with its limits and balances", args: cobra.ExactArgs(1), run: merchantDetails,
+			example: "  settle merchants show mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f",
 		}.command(),
 		operation{
 			use: "set ID", short: "Change a merchant's name or limits; in effect within seconds", args: cobra.ExactArgs(1), flags: changed.add,
+			example: "  settle merchants set mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --max-amount 50000 --review-above none",
 			run: func(ctx context.Context, p *process, args []string) (result, error) {
 				if changed == (merchantFlags{}) {
 					return result{}, fmt.Errorf("nothing to change: give --name, --review-above or --max-amount")

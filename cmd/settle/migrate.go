@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,21 +11,13 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database to this binary's version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(config.Migrate)
-			if err != nil {
-				return err
-			}
-			version, err := migrations.Up(cmd.Context(), cfg.DatabaseURL)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "database is at version %d\n", version)
-			return nil
-		},
-	}
+	cmd := &cobra.Command{Use: "migrate", Short: "Bring the database to this binary's version", Args: cobra.NoArgs}
+	return showing(cmd, func(ctx context.Context, _ []string) (result, error) {
+		cfg, err := config.Load(config.Migrate)
+		if err != nil {
+			return result{}, err
+		}
+		version, err := migrations.Up(ctx, cfg.DatabaseURL)
+		return line(map[string]int64{"version": version}, fmt.Sprintf("database is at version %d", version)), err
+	})
 }

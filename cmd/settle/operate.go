@@ -20,6 +20,7 @@ import (
 // it shows is for people or, with --output json, for programs.
 type operation struct {
 	use, short string
+	example    string
 	args       cobra.PositionalArgs // default: none
 	flags      func(*cobra.Command)
 	required   []string // flags
@@ -33,32 +34,44 @@ type result struct {
 }
 
 func (o operation) command() *cobra.Command {
-	var output string
-	cmd := &cobra.Command{Use: o.use, Short: o.short, Args: o.args, RunE: func(cmd *cobra.Command, args []string) error {
-		if err := checkOutput(output); err != nil {
-			return err
-		}
-		p, err := open(cmd.Context(), config.Admin)
-		if err != nil {
-			return err
-		}
-		defer p.close()
-		r, err := o.run(cmd.Context(), p, args)
-		if err != nil {
-			return err
-		}
-		return r.print(cmd.OutOrStdout(), output)
-	}}
+	cmd := &cobra.Command{Use: o.use, Short: o.short, Example: o.example, Args: o.args}
 	if o.args == nil {
 		cmd.Args = cobra.NoArgs
 	}
 	if o.flags != nil {
 		o.flags(cmd)
 	}
-	cmd.Flags().StringVar(&output, "output", "table", "table or json")
 	for _, f := range o.required {
 		_ = cmd.MarkFlagRequired(f) // it fails for a flag that is not there, which every test would find
 	}
+	return showing(cmd, func(ctx context.Context, args []string) (result, error) {
+		p, err := open(ctx, config.Admin)
+		if err != nil {
+			return result{}, err
+		}
+		defer p.close()
+		return o.run(ctx, p, args)
+	})
+}
+
+// showing makes cmd print what run returns, as --output says.
+func showing(cmd *cobra.Command, run func(ctx context.Context, args []string) (result, error)) *cobra.Command {
+	var output string
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOutput(output); err != nil {
+			return err
+		}
+		r, err := run(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		return r.print(cmd.OutOrStdout(), output)
+	}
+	return outputFlag(cmd, &output)
+}
+
+func outputFlag(cmd *cobra.Command, output *string) *cobra.Command {
+	cmd.Flags().StringVar(output, "output", "table", "table or json")
 	return cmd
 }
 

@@ -2,18 +2,17 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/settlehq/settle/client"
 	"github.com/settlehq/settle/payment"
-	"github.com/settlehq/settle/store"
 )
 
 func payCommand() *cobra.Command {
 	var to []string
-	var priority, key, reference string
+	var priority, key, reference, output string
 	cmd := &cobra.Command{
 		Use:   "pay AMOUNT --to CHAIN:ADDRESS",
 		Short: "Create a payment and follow it until it ends",
@@ -22,32 +21,26 @@ for each step. Interrupting it stops the watching, never the payment.`,
 		Example: "  settle pay 12.50 --to ethereum:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed --to solana:9xQeWvG816bUx9EPjHmaT23yvVM2ZWbrrpZb9PusVFin",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newAPIClient()
+			c, asJSON, err := streamClient(output)
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"amount": args[0], "asset": payment.USDC.Code, "priority": priority}
-			var destinations []payment.Destination
-			for _, t := range to {
-				chain, address, ok := strings.Cut(t, ":")
-				if !ok {
-					return fmt.Errorf("--to %q: write CHAIN:ADDRESS", t)
-				}
-				destinations = append(destinations, payment.Destination{Chain: payment.Chain(chain), Address: address})
-			}
-			body["destinations"] = destinations
-			if reference != "" {
-				body["reference"] = reference
-			}
-			if key == "" {
-				key = store.NewID("cli")
-			}
-			var r payment.Resource
-			if err := c.call(cmd.Context(), http.MethodPost, "/v1/payment_intents", key, body, &r); err != nil {
+			order := client.CreateIntentRequest{Amount: args[0], Asset: payment.USDC.Code, Reference: given(reference),
+				Priority: given(client.CreateIntentRequestPriority(priority))}
+			if order.Destinations, err = destinations(to); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), r.ID)
-			return watch(cmd.Context(), cmd.OutOrStdout(), c, r.ID, false)
+			if key == "" {
+				key = client.NewIdempotencyKey()
+			}
+			created, err := c.CreatePaymentIntentWithResponse(cmd.Context(), &client.CreatePaymentIntentParams{IdempotencyKey: key}, order)
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				fmt.Fprintln(cmd.OutOrStdout(), created.JSON201.ID)
+			}
+			return watch(cmd.Context(), cmd.OutOrStdout(), c, created.JSON201.ID, asJSON)
 		},
 	}
 	cmd.Flags().StringSliceVar(&to, "to", nil, "destination as CHAIN:ADDRESS; give one per chain the payee accepts")
@@ -55,20 +48,33 @@ for each step. Interrupting it stops the watching, never the payment.`,
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "repeat a payment safely with the same key (default: a new one)")
 	cmd.Flags().StringVar(&reference, "reference", "", "your reference")
 	_ = cmd.MarkFlagRequired("to")
-	return cmd
+	return streamOutput(cmd, &output)
+}
+
+// destinations reads the --to flags.
+func destinations(to []string) ([]client.DestinationRequest, error) {
+	var out []client.DestinationRequest
+	for _, t := range to {
+		chain, address, ok := strings.Cut(t, ":")
+		if !ok {
+			return nil, fmt.Errorf("--to %q: write CHAIN:ADDRESS", t)
+		}
+		out = append(out, client.DestinationRequest{Chain: chain, Address: address})
+	}
+	return out, nil
 }
 
 // remark says what is worth knowing about a state.
-func remark(r payment.Resource) string {
+func remark(r client.PaymentIntent) string {
 	switch {
 	case r.Review != nil:
-		return fmt.Sprintf("%s: %s", r.Review.Reason, r.Review.Detail)
+		return fmt.Sprintf("%s: %s", r.Review.Reason, value(r.Review.Detail))
 	case r.Failure != nil:
 		return r.Failure.Message
-	case r.TxHash != "":
-		return r.TxHash
-	case r.Chain != "":
-		return fmt.Sprintf("%s %s to %s on %s", r.Amount, r.Asset, r.Address, r.Chain)
+	case r.TransactionHash != nil:
+		return *r.TransactionHash
+	case r.Chain != nil:
+		return fmt.Sprintf("%s %s to %s on %s", r.Amount, r.Asset, value(r.Address), *r.Chain)
 	}
 	return fmt.Sprintf("%s %s", r.Amount, r.Asset)
 }

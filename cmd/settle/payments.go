@@ -1,17 +1,13 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/url"
+	"context"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/client"
 )
 
 func paymentsCommand() *cobra.Command {
@@ -19,65 +15,60 @@ func paymentsCommand() *cobra.Command {
 }
 
 func listCommand() *cobra.Command {
-	var status, chain string
-	var limit int
-	cmd := &cobra.Command{
-		Use: "list", Short: "List payments, newest first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := newAPIClient()
-			if err != nil {
-				return err
-			}
-			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			if status != "" {
-				q.Set("status", status)
-			}
-			if chain != "" {
-				q.Set("chain", chain)
-			}
-			var list page[payment.Resource]
-			if err := c.call(cmd.Context(), http.MethodGet, "/v1/payment_intents?"+q.Encode(), "", nil, &list); err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tCREATED\tAMOUNT\tSTATUS\tCHAIN\tREMARK")
-			for _, r := range list.Data {
-				fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%s\t%s\n", r.ID, r.CreatedAt.Format(time.DateTime), r.Amount, r.Asset, r.Status, r.Chain, remark(r))
-			}
-			return w.Flush()
-		},
-	}
-	cmd.Flags().StringVar(&status, "status", "", "only this status")
+	var status []string
+	var chain string
+	var limit int64
+	cmd := &cobra.Command{Use: "list", Short: "List payments, newest first", Args: cobra.NoArgs,
+		Example: "  settle payments list --status manual_review,failed --output json"}
+	cmd.Flags().StringSliceVar(&status, "status", nil, "only these statuses, separated by commas")
 	cmd.Flags().StringVar(&chain, "chain", "", "only this chain")
-	cmd.Flags().IntVar(&limit, "limit", 20, "how many, 1 to 100")
-	return cmd
+	cmd.Flags().Int64Var(&limit, "limit", 20, "how many, 1 to 100")
+	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, _ []string) (result, error) {
+		q := &client.ListPaymentIntentsParams{Limit: &limit, Chain: given(chain)}
+		for _, s := range status {
+			q.Status = append(q.Status, client.ListPaymentIntentsParamsStatus(s))
+		}
+		list, err := c.ListPaymentIntentsWithResponse(ctx, q)
+		if err != nil {
+			return result{}, err
+		}
+		return listed(list.JSON200.Data, []string{"ID", "CREATED", "AMOUNT", "STATUS", "CHAIN", "REMARK"}, func(r client.PaymentIntent) []string {
+			return []string{r.ID, r.CreatedAt.Format(time.DateTime), r.Amount + " " + r.Asset, string(r.Status), value(r.Chain), remark(r)}
+		}), nil
+	})
+}
+
+// shownPayment is a payment with what happened to it.
+type shownPayment struct {
+	Payment client.PaymentIntent `json:"payment_intent"`
+	Events  []client.Event       `json:"events"`
 }
 
 func showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "show ID", Short: "Show one payment with its events", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newAPIClient()
-			if err != nil {
-				return err
-			}
-			r, err := c.intent(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			b, err := json.MarshalIndent(r, "", "  ")
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), string(b))
-			var events page[payment.Event]
-			if err := c.call(cmd.Context(), http.MethodGet, "/v1/payment_intents/"+args[0]+"/events?limit=100", "", nil, &events); err != nil {
-				return err
-			}
-			for _, e := range events.Data {
-				fmt.Fprintf(cmd.OutOrStdout(), "%3d  %s  %s\n", e.Data.Object.Sequence, e.Timestamp.Format(time.RFC3339Nano), e.Type)
-			}
-			return nil
-		},
+	cmd := &cobra.Command{Use: "show ID", Short: "Show one payment with its events", Args: cobra.ExactArgs(1),
+		Example: "  settle payments show pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"}
+	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, args []string) (result, error) {
+		paid, err := c.GetPaymentIntentWithResponse(ctx, args[0])
+		if err != nil {
+			return result{}, err
+		}
+		limit := int64(100)
+		events, err := c.ListPaymentIntentEventsWithResponse(ctx, args[0], &client.ListPaymentIntentEventsParams{Limit: &limit})
+		if err != nil {
+			return result{}, err
+		}
+		shown := shownPayment{*paid.JSON200, events.JSON200.Data}
+		return result{shown, shown.rows()}, nil
+	})
+}
+
+func (p shownPayment) rows() [][]string {
+	r := p.Payment
+	rows := [][]string{{"id", r.ID}, {"status", string(r.Status), value(r.Substatus)}, {"amount", r.Amount + " " + r.Asset},
+		{"reference", value(r.Reference)}, {"chain", value(r.Chain)}, {"address", value(r.Address)}, {"transaction", value(r.TransactionHash)},
+		{"remark", remark(r)}, nil}
+	for _, e := range p.Events {
+		rows = append(rows, []string{strconv.FormatInt(e.Data.Object.Sequence, 10), e.Timestamp.Format(time.RFC3339Nano), e.Type})
 	}
+	return rows
 }

@@ -11,13 +11,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/spf13/cobra"
 
-	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/client"
 	"github.com/settlehq/settle/webhooks"
 )
 
@@ -29,87 +28,54 @@ func webhooksCommand() *cobra.Command {
 }
 
 func createEndpoint() *cobra.Command {
-	var merchant, mode, url string
+	var url string
 	var types []string
-	return operation{
-		use: "create", short: "Register a webhook endpoint and print its secret, once", required: []string{"merchant", "url"},
-		flags: func(cmd *cobra.Command) {
-			cmd.Flags().StringVar(&merchant, "merchant", "", "merchant id")
-			cmd.Flags().StringVar(&mode, "mode", "test", "test or live")
-			cmd.Flags().StringVar(&url, "url", "", "where events are posted")
-			cmd.Flags().StringSliceVar(&types, "events", nil, "event types, '*' or a prefix such as 'payment_intent.*' (default: the ends of a payment)")
-		},
-		run: func(ctx context.Context, p *process, _ []string) (result, error) {
-			sealer, err := p.sealer()
-			if err != nil {
-				return result{}, err
-			}
-			e, secret, err := webhooks.CreateEndpoint(ctx, p.store, sealer, p.guard(), webhooks.NewEndpoint{
-				MerchantID: merchant, Mode: payment.Mode(mode), URL: url, EventTypes: types})
-			return line(map[string]string{"id": e.ID, "secret": secret}, e.ID, secret), err
-		},
-	}.command()
-}
-
-func outputFlag(cmd *cobra.Command, format *string) *cobra.Command {
-	cmd.Flags().StringVar(format, "output", "table", "json or table")
-	return cmd
+	cmd := &cobra.Command{Use: "create", Short: "Register a webhook endpoint and print its secret, once", Args: cobra.NoArgs,
+		Example: "  settle webhooks create --url https://example.com/webhooks/settle --events 'payment_intent.*'"}
+	cmd.Flags().StringVar(&url, "url", "", "where events are posted")
+	cmd.Flags().StringSliceVar(&types, "events", nil, "event types, '*' or a prefix such as 'payment_intent.*' (default: the ends of a payment)")
+	_ = cmd.MarkFlagRequired("url")
+	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, _ []string) (result, error) {
+		made, err := c.CreateWebhookEndpointWithResponse(ctx, client.WebhookEndpointRequest{URL: url, EventTypes: types})
+		if err != nil {
+			return result{}, err
+		}
+		return line(made.JSON201, made.JSON201.ID, made.JSON201.Secret), nil
+	})
 }
 
 func listEndpointsCommand() *cobra.Command {
-	var format string
-	return outputFlag(&cobra.Command{
-		Use: "list", Short: "List webhook endpoints, oldest first", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := newAPIClient()
-			if err != nil {
-				return err
-			}
-			var list page[webhooks.Endpoint]
-			if err := c.call(cmd.Context(), http.MethodGet, "/v1/webhook_endpoints", "", nil, &list); err != nil {
-				return err
-			}
-			return listed(list.Data, []string{"ID", "STATE", "FAILURES", "URL", "EVENTS"}, func(e webhooks.Endpoint) []string {
-				return []string{e.ID, string(e.State), strconv.Itoa(e.Failures), e.URL, strings.Join(e.EventTypes, ",")}
-			}).print(cmd.OutOrStdout(), format)
-		},
-	}, &format)
-}
-
-// delivery is what resend answers.
-type delivery struct {
-	EventID      string    `json:"event_id"`
-	EventType    string    `json:"event_type"`
-	EndpointID   string    `json:"endpoint_id"`
-	State        string    `json:"state"`
-	AttemptCount int       `json:"attempt_count"`
-	CreatedAt    time.Time `json:"created_at"`
+	cmd := &cobra.Command{Use: "list", Short: "List webhook endpoints, oldest first", Args: cobra.NoArgs}
+	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, _ []string) (result, error) {
+		list, err := c.ListWebhookEndpointsWithResponse(ctx)
+		if err != nil {
+			return result{}, err
+		}
+		return listed(list.JSON200.Data, []string{"ID", "STATE", "FAILURES", "URL", "EVENTS"}, func(e client.WebhookEndpoint) []string {
+			return []string{e.ID, string(e.State), strconv.FormatInt(e.Failures, 10), e.URL, strings.Join(e.EventTypes, ",")}
+		}), nil
+	})
 }
 
 func resendCommand() *cobra.Command {
-	var format string
-	return outputFlag(&cobra.Command{
-		Use: "resend EVENT ENDPOINT", Short: "Send an event to a webhook endpoint again, now", Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := newAPIClient()
-			if err != nil {
-				return err
-			}
-			var d delivery
-			if err := c.call(cmd.Context(), http.MethodPost, fmt.Sprintf("/v1/events/%s/deliveries/%s/resend", args[0], args[1]), "", nil, &d); err != nil {
-				return err
-			}
-			return result{d, [][]string{{"EVENT", "TYPE", "ENDPOINT", "STATE", "ATTEMPTS"},
-				{d.EventID, d.EventType, d.EndpointID, d.State, strconv.Itoa(d.AttemptCount)}}}.print(cmd.OutOrStdout(), format)
-		},
-	}, &format)
+	cmd := &cobra.Command{Use: "resend EVENT ENDPOINT", Short: "Send an event to a webhook endpoint again, now", Args: cobra.ExactArgs(2),
+		Example: "  settle webhooks resend evt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f we_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"}
+	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, args []string) (result, error) {
+		sent, err := c.ResendEventWithResponse(ctx, args[0], args[1])
+		if err != nil {
+			return result{}, err
+		}
+		d := sent.JSON202
+		return result{d, [][]string{{"EVENT", "TYPE", "ENDPOINT", "STATE", "ATTEMPTS"},
+			{d.EventID, d.EventType, d.EndpointID, string(d.State), strconv.FormatInt(d.AttemptCount, 10)}}}, nil
+	})
 }
 
 func listenCommand() *cobra.Command {
 	var port int
 	var format string
 	cmd := outputFlag(&cobra.Command{
-		Use: "listen", Short: "Receive webhooks on this machine: verify and print each, until Ctrl-C", Args: cobra.NoArgs,
+		Use: "listen", Example: "  SETTLE_WEBHOOK_SECRET=whsec_... settle webhooks listen --port 4242", Short: "Receive webhooks on this machine: verify and print each, until Ctrl-C", Args: cobra.NoArgs,
 		Long: "Receive webhooks on this machine: verify and print each, until Ctrl-C. The endpoint's secret is taken from SETTLE_WEBHOOK_SECRET.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			secret := os.Getenv("SETTLE_WEBHOOK_SECRET")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/client"
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/webhooks"
@@ -61,14 +62,15 @@ func TestWebhooksFromTheCommandLine(t *testing.T) {
 // listenAndTest registers `settle webhooks listen` and sends it a test event.
 func listenAndTest(ctx context.Context, t *testing.T, d *deployment.Deployment) {
 	t.Helper()
-	a, err := d.Call(ctx, http.MethodPost, "/v1/webhook_endpoints", "", map[string]any{"url": d.ReceiverAt})
-	if err != nil || a.Status != http.StatusCreated {
-		t.Fatalf("%d %s, %v", a.Status, a.Body, err)
-	}
-	var made struct{ ID, Secret string }
-	if err := json.Unmarshal(a.Body, &made); err != nil {
+	c, err := client.New(d.APIURL, d.Key)
+	if err != nil {
 		t.Fatal(err)
 	}
+	created, err := c.CreateWebhookEndpointWithResponse(ctx, client.WebhookEndpointRequest{URL: d.ReceiverAt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := created.JSON201
 	listen := exec.CommandContext(ctx, d.Binary, "webhooks", "listen", "--port", "0")
 	listen.Env = append(os.Environ(), "SETTLE_WEBHOOK_SECRET="+made.Secret)
 	out, err := listen.StdoutPipe()
@@ -85,11 +87,11 @@ func listenAndTest(ctx context.Context, t *testing.T, d *deployment.Deployment) 
 	if !ok {
 		t.Fatalf("listen: %q", lines.Text())
 	}
-	if a, err := d.Call(ctx, http.MethodPatch, "/v1/webhook_endpoints/"+made.ID, "", map[string]any{"url": at}); err != nil || a.Status != http.StatusOK {
-		t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+	if _, err := c.UpdateWebhookEndpointWithResponse(ctx, made.ID, client.UpdateWebhookEndpointRequest{URL: &at}); err != nil {
+		t.Fatal(err)
 	}
-	if a, err := d.Call(ctx, http.MethodPost, "/v1/webhook_endpoints/"+made.ID+"/test", "", nil); err != nil || a.Status != http.StatusAccepted {
-		t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+	if _, err := c.TestWebhookEndpointWithResponse(ctx, made.ID); err != nil {
+		t.Fatal(err)
 	}
 	if !lines.Scan() || !strings.Contains(lines.Text(), "webhook_endpoint.test") || !strings.Contains(lines.Text(), made.ID) {
 		t.Errorf("listen printed %q", lines.Text())
