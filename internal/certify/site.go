@@ -109,9 +109,10 @@ func (s *site) payee(chain payment.Chain) string {
 }
 
 // reviewer approves what is in review, until open ends and nothing is left to
-// approve. A decision that gets lost is made again.
+// approve. Before a decision the payment is told to look at the database, as the
+// upkeep may at any time. A decision that gets lost is made again.
 func (s *site) reviewer(ctx, open context.Context) {
-	done := map[string]bool{}
+	looked, done := map[string]bool{}, map[string]bool{}
 	for ctx.Err() == nil {
 		left := 0
 		for _, r := range s.resources() {
@@ -122,6 +123,9 @@ func (s *site) reviewer(ctx, open context.Context) {
 			switch {
 			case err != nil || i.Status == payment.Created:
 				left++
+			case i.Status == payment.ManualReview && !looked[r.ID]:
+				left++
+				looked[r.ID] = s.d.Temporal.SignalWorkflow(ctx, r.ID, "", workflows.LookSignal, nil) == nil
 			case i.Status == payment.ManualReview:
 				left++
 				_ = s.d.Temporal.SignalWorkflow(ctx, r.ID, "", workflows.ReviewSignal, // repeated as long as the intent is in review
