@@ -63,11 +63,11 @@ type try struct {
 	retryIn time.Duration // with store.DeliveryPending
 }
 
-// attempt waits a moment for a slot of the endpoint and sends once. ok is false
-// if no slot came free in time or ctx ended, and nothing was sent. An endpoint
-// that keeps failing is given one slot, for which nobody waits.
-func (d *Deliverer) attempt(ctx context.Context, x due) (t try, ok bool) {
-	slots, patience := d.slots, d.patience
+// attempt waits with patience for a slot of the endpoint and sends once. ok is
+// false if no slot came free in time or ctx ended, and nothing was sent. An
+// endpoint that keeps failing is given one slot, for which nobody waits.
+func (d *Deliverer) attempt(ctx context.Context, x due, patience time.Duration) (t try, ok bool) {
+	slots := d.slots
 	if x.failing {
 		slots, patience = d.probes, 0
 	}

@@ -139,7 +139,7 @@ func (d *Deliverer) sendInOrder(ctx, waited context.Context, b *batch) {
 			b.deferred = b.due[i:]
 			return
 		}
-		t, ok := d.attempt(ctx, x)
+		t, ok := d.attempt(ctx, x, d.patience)
 		switch {
 		case !ok:
 			b.deferred = b.due[i:]
@@ -183,7 +183,7 @@ func (d *Deliverer) finish(ctx context.Context, b *batch) (Summary, error) {
 		}
 	}
 	for _, x := range b.deferred {
-		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(0))})
+		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(x, 0))})
 	}
 	return sum, nil
 }
