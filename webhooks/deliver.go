@@ -24,9 +24,12 @@ const (
 	inlineWait = 2 * time.Second
 	// patience is how long a first attempt waits for a slot.
 	patience = time.Second
-	// failingAfter is how many attempts in a row fail before an endpoint is
+	// FailingAfter is how many attempts in a row fail before an endpoint is
 	// probed by one request at a time only, and never while a payment waits.
-	failingAfter = 3
+	FailingAfter = 3
+	// Probes is how many deliveries of an endpoint that keeps failing are tried, the
+	// oldest ones. The others wait until it answers.
+	Probes = 16
 	// probeEvery is how long a delivery waits whose endpoint is being probed by
 	// another one.
 	probeEvery = time.Minute
