@@ -42,7 +42,7 @@ test-short: deps $(BUILD)/sandbox ## The tests of the product only, cached
 lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
 
 .PHONY: bench
-bench: deps $(BUILD)/sandbox ## Payments per second at saturation beside the empty-workflow rate of the same run; BENCH="-webhooks 100" measures webhooks beside dead endpoints
+bench: deps $(BUILD)/sandbox ## Acceptance, settlement and webhooks per second, see docs/benchmarks.md; BENCH="-only accept", settle or webhooks
 	$(BUILD)/sandbox exec -- go run ./internal/bench $(BENCH)
 
 .PHONY: certify

@@ -34,6 +34,9 @@ type Steps struct {
 	// StrandedAfter is how long an open payment may stay unchanged before its
 	// workflow is started again, in case it is gone; 0: two minutes.
 	StrandedAfter time.Duration
+	// DegradedAfter is how long a chain may be out of sight before its payments
+	// say so; 0: a minute.
+	DegradedAfter time.Duration
 	// Crash is called at each of CrashPoints, for tests that kill the process
 	// there; nil otherwise.
 	Crash func(point string)
@@ -44,11 +47,13 @@ const (
 	sweepAfter    = time.Minute
 	stalledAfter  = 30 * time.Minute
 	strandedAfter = 2 * time.Minute
+	degradedAfter = time.Minute
 )
 
 func (s *Steps) sweepAfter() time.Duration    { return cmp.Or(s.SweepAfter, sweepAfter) }
 func (s *Steps) stalledAfter() time.Duration  { return cmp.Or(s.StalledAfter, stalledAfter) }
 func (s *Steps) strandedAfter() time.Duration { return cmp.Or(s.StrandedAfter, strandedAfter) }
+func (s *Steps) degradedAfter() time.Duration { return cmp.Or(s.DegradedAfter, degradedAfter) }
 
 // ChainRef names the chain that a step of the upkeep is about.
 type ChainRef struct {

@@ -36,7 +36,7 @@ func (s *Steps) AwaitConfirmation(ctx context.Context, in Ref) (Sighting, error)
 		if err != nil {
 			return Sighting{}, err
 		}
-		seen, err := desk.await(ctx, live, s.sweepAfter())
+		seen, err := desk.await(ctx, live, min(s.sweepAfter(), s.stalledAfter()))
 		if err != nil {
 			return Sighting{}, err
 		}
@@ -82,7 +82,7 @@ func (s *Steps) stalled(desk *Desk, live slot, seen chains.Sighting) (reason str
 		return "", false
 	case seen.Reason != "":
 		return seen.Reason, true
-	case out >= max(bound, degradedAfter):
+	case out >= max(bound, s.degradedAfter()):
 		return fmt.Sprintf("%s has not been observed for %s", live.chain, out.Round(time.Minute)), true
 	}
 	return "", seen.Kind != chains.Included && live.status() == payment.Submitted

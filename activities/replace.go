@@ -220,9 +220,10 @@ func (t *tending) late(x db.OpenNoncesRow, lowest bool) bool {
 }
 
 // fences cancels the authorizations of fenced slots, each once, under a fresh
-// nonce of a lane that is tended here.
+// nonce of a lane that is tended here. A cancellation that has finally failed is
+// repeated as soon as one that is stuck would be outbid.
 func (t *tending) fences(ctx context.Context) error {
-	ids, err := t.steps.Store.Queries().FencedSlots(ctx, db.FencedSlotsParams{Chain: string(t.info.Name), Treasury: t.info.Treasury, RetrySeconds: t.steps.stalledAfter().Seconds()})
+	ids, err := t.steps.Store.Queries().FencedSlots(ctx, db.FencedSlotsParams{Chain: string(t.info.Name), Treasury: t.info.Treasury, RetrySeconds: t.info.BumpAfter.Seconds()})
 	if err != nil {
 		return err
 	}

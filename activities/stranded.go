@@ -7,10 +7,14 @@ import (
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
+	"github.com/settlehq/settle/webhooks"
 )
 
-// strandedPage is how many payments, and how many deliveries, one round looks at.
-const strandedPage = 200
+// How many payments, and how many deliveries, one round looks at.
+const (
+	strandedPage   = 200
+	deliveriesPage = 500
+)
 
 // Cursor is the place in the list of open payments behind which a round begins.
 type Cursor struct {
@@ -38,13 +42,13 @@ func openPayment(i payment.Intent) OpenPayment {
 // Waiting is what may have lost its workflow.
 type Waiting struct {
 	Payments   []OpenPayment `json:"payments"`   // oldest first
-	Deliveries []DeliveryRef `json:"deliveries"` // of ended payments
+	Deliveries []DeliveryRef `json:"deliveries"` // of payments that have ended or wait for a person
 	Next       Cursor        `json:"next"`       // where the next round begins; zero: from the oldest on
 }
 
 // Stranded lists open payments, in review or not, that nobody has changed for
-// StrandedAfter, and webhook deliveries of ended ones that are overdue by as
-// much. Most have a workflow, which merely waits; who starts it again finds
+// StrandedAfter, and webhook deliveries that are overdue by as much, of each
+// endpoint in turn; of one that keeps failing no more than are to probe it. Most have a workflow, which merely waits; who starts it again finds
 // that out. Payments that are sent are looked after anyway, and are listed after
 // StalledAfter only. It goes through all of them round by round, so that
 // many that wait cannot hide one that is stranded.
@@ -60,7 +64,8 @@ func (s *Steps) Stranded(ctx context.Context, after Cursor) (Waiting, error) {
 	if n := len(rows); n == strandedPage {
 		out.Next = Cursor{rows[n-1].CreatedAt, rows[n-1].ID}
 	}
-	overdue, err := s.Store.Queries().OverdueDeliveries(ctx, db.OverdueDeliveriesParams{OverdueSeconds: s.strandedAfter().Seconds(), MaxRows: strandedPage})
+	overdue, err := s.Store.Queries().OverdueDeliveries(ctx, db.OverdueDeliveriesParams{OverdueSeconds: s.strandedAfter().Seconds(),
+		FailingAfter: webhooks.FailingAfter, Probes: webhooks.Probes, MaxRows: deliveriesPage})
 	for _, d := range overdue {
 		out.Deliveries = append(out.Deliveries, DeliveryRef{EventID: d.EventID, EndpointID: d.EndpointID})
 	}

@@ -13,12 +13,8 @@ import (
 	"github.com/settlehq/settle/store/db"
 )
 
-const (
-	// sweepPage is how many slots a sweep scans at once.
-	sweepPage = 500
-	// degradedAfter is how long a chain may be out of sight before its payments say so.
-	degradedAfter = time.Minute
-)
+// sweepPage is how many slots a sweep scans at once.
+const sweepPage = 500
 
 // Swept is what SweepSlots did.
 type Swept struct {
@@ -145,7 +141,7 @@ func (s slot) status() payment.Status { return payment.Status(s.txs[0].Status) }
 // degrade tells payments that are in no block whether their chain is out of
 // sight.
 func (s *Steps) degrade(ctx context.Context, desk *Desk, slots []slot) error {
-	degraded := time.Since(desk.unseenSince()) >= degradedAfter
+	degraded := time.Since(desk.unseenSince()) >= s.degradedAfter()
 	if degraded {
 		desk.log.Warn("the chain is out of sight", zap.String("chain", string(desk.Chain.Info().Name)), zap.Int("payments", len(slots)))
 	}

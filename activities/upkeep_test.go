@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm"
+	"github.com/settlehq/settle/internal/faultproxy"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store/db"
@@ -439,6 +442,217 @@ func TestLeaseTakenOverFencesTheOldOwner(t *testing.T) {
 	if !errors.Is(err, treasury.ErrLeaseLost) {
 		t.Errorf("the old owner writes: %v", err)
 	}
+}
+
+// A node that does not know our network refuses a payment for good: its lane is
+// given nothing more to do until a person has looked. The payment waits, and its
+// bytes are good once the node is.
+func TestRefusalForGoodFreezesTheLane(t *testing.T) {
+	t.Parallel()
+	var node *faultproxy.Proxy
+	l := onLane(t, func(c *evm.Config) {
+		node = faultproxy.Start(t, c.RPCURLs[0])
+		c.RPCURLs = []string{node.URL}
+	})
+	node.Add(faultproxy.Fault{Kind: faultproxy.Refused, Method: faultproxy.EthereumSend})
+	id := l.accept(nil)
+	l.send(id)
+	if state, reason := l.state(); state != "frozen" || !strings.Contains(reason, "invalid chain id") {
+		t.Errorf("the lane is %s, %q", state, reason)
+	}
+	if got := l.audited(); !slices.Equal(got, []string{"lane.freeze"}) {
+		t.Errorf("audit log %v", got)
+	}
+	second := l.accept(nil)
+	l.do(l.steps.Screen, second)
+	l.do(l.steps.SelectRoute, second)
+	if _, err := l.steps.ReserveNonce(t.Context(), activities.Ref{IntentID: second}); !errors.Is(err, activities.ErrLanesBusy) {
+		t.Errorf("another payment was given a nonce of the frozen lane: %v", err)
+	}
+	if got := l.tend(); got.Lanes != 0 {
+		t.Errorf("a frozen lane was tended: %+v", got)
+	}
+	if i := l.intent(id); i.Status != payment.Submitted {
+		t.Errorf("the payment is %s, want it to wait", i.Status)
+	}
+
+	node.Clear()
+	l.eventually("the payment is settled", func() bool {
+		l.sweep()
+		return l.intent(id).Status == payment.Settled
+	})
+	l.paidOnce(id)
+	if state, _ := l.state(); state != "frozen" {
+		t.Errorf("the lane is %s, and nobody has looked", state)
+	}
+}
+
+// No node answers for a while: the payment says so, and says no more of it when
+// the nodes are back.
+func TestPaymentSaysThatItsChainIsOutOfSight(t *testing.T) {
+	t.Parallel()
+	var nodes []*faultproxy.Proxy
+	l := onLane(t, func(c *evm.Config) {
+		for range 2 {
+			nodes = append(nodes, faultproxy.Start(t, c.RPCURLs[0]))
+		}
+		c.RPCURLs, c.RPCRestMS = []string{nodes[0].URL, nodes[1].URL}, 200
+	})
+	l.steps.DegradedAfter = 8 * time.Second // well above the two seconds in which a desk looks once
+	l.node.Pause(t)
+	id := l.accept(nil)
+	l.send(id)
+	l.sweep()
+	if i := l.intent(id); i.Substatus != payment.AwaitingBlock {
+		t.Fatalf("the payment is %s %s before anything is wrong", i.Status, i.Substatus)
+	}
+	for _, n := range nodes {
+		n.Add(faultproxy.Fault{Kind: faultproxy.HangUp})
+	}
+	l.blind("the payment says that its chain is out of sight", id, payment.RPCDegraded)
+	version := l.intent(id).Version
+	for _, n := range nodes {
+		n.Clear()
+	}
+	l.blind("the payment waits for a block again", id, payment.AwaitingBlock)
+	if i := l.intent(id); i.Version != version+1 || i.Status != payment.Submitted {
+		t.Errorf("the payment is %s at version %d, want one change after %d", i.Status, i.Version, version)
+	}
+	l.node.Resume(t)
+	l.upkeep("the payment is settled", l.status(id, payment.Settled))
+	l.paidOnce(id)
+}
+
+// blind sweeps until the payment has a substatus, whether the nodes answer or not.
+func (l *lane) blind(what, id string, want payment.Substatus) {
+	l.Helper()
+	l.eventually(what, func() bool {
+		_, _ = l.steps.SweepSlots(l.Context(), activities.ChainRef{Chain: "ethereum"}) // fails while nobody answers
+		return l.intent(id).Substatus == want
+	})
+}
+
+// queue is payments on one lane that no block takes, in the order of their nonces.
+func (l *lane) queue(n int) (ids []string) {
+	l.Helper()
+	l.node.Pause(l.T)
+	for range n {
+		id := l.accept(func(i *payment.Intent) { i.Destinations[0].Address = sandbox.NewEthereumAddress(l.T) })
+		l.send(id)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// replaced lists the nonces under which something was signed in place of what was
+// signed first, in the order in which that was done.
+func (l *lane) replaced() []int64 {
+	l.Helper()
+	rows, err := l.sql.Query(l.Context(), `SELECT t.nonce FROM transactions t
+		WHERE EXISTS (SELECT 1 FROM transactions x WHERE x.nonce = t.nonce AND x.created_at < t.created_at) ORDER BY t.created_at`)
+	if err != nil {
+		l.Fatal(err)
+	}
+	nonces, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		l.Fatal(err)
+	}
+	return nonces
+}
+
+// riseAbove raises the base fee above an offer in wei per gas, and waits until
+// that is known.
+func (l *lane) riseAbove(offered int) {
+	l.Helper()
+	l.node.RaiseBaseFee(l.T, big.NewInt(int64(offered)+1))
+	l.eventually("the market is known to have risen", func() bool {
+		c, ok := l.chain.Conditions()
+		return ok && c.PricePerGas.Cmp(payment.Units(uint64(offered))) > 0
+	})
+}
+
+// Time is a reason to outbid the lowest transaction of a lane only: what is
+// behind it can be in no block before it.
+func TestTimeOutbidsTheLowestNonceOnly(t *testing.T) {
+	t.Parallel()
+	l := onLane(t, nil)
+	ids := l.queue(3)
+	if got := l.tend(); got.Replaced != 1 || !slices.Equal(l.replaced(), []int64{0}) {
+		t.Errorf("tended %+v, outbid nonces %v; want the first", got, l.replaced())
+	}
+	l.node.Resume(t)
+	for _, id := range ids {
+		l.upkeep("the payment is settled", l.status(id, payment.Settled))
+	}
+	l.everyNonceIsFinal()
+}
+
+// When the market passes what a lane's transactions may pay, all of them are
+// outbid, whatever their age: the lowest nonce first, since the others need it.
+func TestMarketOutbidsEveryNonceInOrder(t *testing.T) {
+	t.Parallel()
+	l := onLane(t, func(c *evm.Config) { c.BumpAfterMS = 600_000 })
+	ids := l.queue(3)
+	if got := l.tend(); got.Replaced != 0 {
+		t.Fatalf("tended %+v, and the market is calm", got)
+	}
+	l.riseAbove(l.count("SELECT max(fee_cap)::bigint FROM transactions"))
+	if got := l.tend(); got.Replaced != 3 || !slices.Equal(l.replaced(), []int64{0, 1, 2}) {
+		t.Errorf("tended %+v, outbid nonces %v; want all in order", got, l.replaced())
+	}
+	for _, id := range ids {
+		if i := l.intent(id); i.Substatus != payment.FeeBumped {
+			t.Errorf("%s is %s %s", id, i.Status, i.Substatus)
+		}
+	}
+	if got := l.tend(); got.Replaced != 0 {
+		t.Errorf("tended %+v, and all offer what the market asks", got)
+	}
+	l.node.Resume(t)
+	for _, id := range ids {
+		l.upkeep("the payment is settled", l.status(id, payment.Settled))
+	}
+	l.everyNonceIsFinal()
+}
+
+// outbidCancellation raises the market above what the cancellation offers.
+func (l *lane) outbidCancellation() {
+	l.Helper()
+	offered := l.count("SELECT max(fee_cap)::bigint FROM transactions WHERE purpose = 'cancel'")
+	l.riseAbove(offered)
+	l.tend()
+	if n := l.count("SELECT count(*) FROM transactions WHERE purpose = 'cancel'"); n != 2 {
+		l.Fatalf("%d cancellations, want the first to be outbid", n)
+	}
+}
+
+// The cancellation of an authorization fails on chain, after it was outbid. It is
+// repeated at once, under another nonce, and ends the payment when the chain takes
+// it.
+func TestFailedCancellationIsRepeated(t *testing.T) {
+	t.Parallel()
+	l := onLane(t, nil)
+	l.node.PauseToken(t, true) // and with it cancellations
+	id := l.parked(nil)
+	l.review(id, payment.CancelAction)
+	l.tend() // the payment's nonce, and a further one for the cancellation
+	l.outbidCancellation()
+	l.node.Resume(t)
+	l.upkeep("a cancellation has failed", func() bool {
+		return l.count("SELECT count(*) FROM transaction_results r JOIN transactions t ON t.id = r.transaction_id WHERE t.purpose = 'cancel' AND NOT r.succeeded") > 0
+	})
+	l.upkeep("it is repeated", func() bool {
+		return l.count("SELECT count(DISTINCT nonce) FROM transactions WHERE purpose = 'cancel'") > 1
+	})
+	if i := l.intent(id); i.Status != payment.ManualReview || i.Substatus != payment.Fencing {
+		t.Errorf("the payment is %s %s, want it to be fenced", i.Status, i.Substatus)
+	}
+	l.node.PauseToken(t, false)
+	l.upkeep("the payment is canceled", l.status(id, payment.Canceled))
+	if got := l.usdc(l.payee); got != 0 {
+		t.Errorf("the payee has %d", got)
+	}
+	l.everyNonceIsFinal()
 }
 
 // What a payment may cost at most is what its merchant allows, at the

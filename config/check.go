@@ -59,12 +59,23 @@ func (p *parser) check(c *Config, fields []setting) {
 		c.WorkerStopTimeout >= time.Second && c.WorkerStopTimeout <= 10*time.Minute, "is out of range", "use 1s to 10m")
 	rule("SETTLE_UPKEEP_EVERY", p.environ["SETTLE_UPKEEP_EVERY"],
 		c.UpkeepEvery >= time.Second && c.UpkeepEvery <= 10*time.Minute, "is out of range", "use 1s to 10m")
+	rule("SETTLE_STALLED_AFTER", p.environ["SETTLE_STALLED_AFTER"],
+		c.StalledAfter >= leastStalled(c.Environment) && c.StalledAfter <= 24*time.Hour, "is out of range", "use 5m to 24h")
 	if used["SETTLE_KEYS_FILE"] {
 		p.checkFile("SETTLE_KEYS_FILE", c.KeysFile)
 	}
 	if used["SETTLE_CHAINS_FILE"] && p.checkFile("SETTLE_CHAINS_FILE", c.ChainsFile) {
 		c.Chains = p.readChains(c.ChainsFile)
 	}
+}
+
+// leastStalled is how soon a person may be asked about a payment that is in no
+// block: outside of tests not before it could be outbid a few times.
+func leastStalled(e Environment) time.Duration {
+	if e == Test {
+		return time.Second
+	}
+	return 5 * time.Minute
 }
 
 func (p *parser) checkPublicURL(c *Config, used map[string]bool) {

@@ -75,6 +75,7 @@ type Config struct {
 	WorkerWorkflowTasks   int           `env:"SETTLE_WORKER_WORKFLOW_TASKS" envDefault:"64" used:"worker"`    // at once, per worker
 	WorkerPollers         int           `env:"SETTLE_WORKER_POLLERS" envDefault:"5" used:"worker"`            // per task queue and kind
 	UpkeepEvery           time.Duration `env:"SETTLE_UPKEEP_EVERY" envDefault:"15s" used:"worker"`            // between two rounds over what lives on the chains
+	StalledAfter          time.Duration `env:"SETTLE_STALLED_AFTER" envDefault:"30m" used:"worker"`           // without a block, before a person is asked
 	WorkerStopTimeout     time.Duration `env:"SETTLE_WORKER_STOP_TIMEOUT" envDefault:"20s" used:"worker,api"` // for a graceful stop
 
 	// Chains is the content of ChainsFile.

@@ -108,6 +108,8 @@ func TestFaults(t *testing.T) {
 		{"limit out of range", map[string]string{"SETTLE_WORKER_POLLERS": "0"}, "SETTLE_WORKER_POLLERS: is out of range"},
 		{"rate limit negative", map[string]string{"SETTLE_RATE_LIMIT": "-1"}, "SETTLE_RATE_LIMIT: is out of range"},
 		{"rate limit not a number", map[string]string{"SETTLE_RATE_LIMIT": "1/s"}, `SETTLE_RATE_LIMIT: is not a whole number (value: "1/s")`},
+		{"a person asked at once", map[string]string{"SETTLE_STALLED_AFTER": "1m"}, "SETTLE_STALLED_AFTER: is out of range"},
+		{"a person asked too late", map[string]string{"SETTLE_STALLED_AFTER": "25h"}, "SETTLE_STALLED_AFTER: is out of range"},
 		{"backlog negative", map[string]string{"SETTLE_MAX_BACKLOG": "-1"}, "SETTLE_MAX_BACKLOG: is out of range"},
 		{"duration", map[string]string{"SETTLE_WORKER_STOP_TIMEOUT": "20"}, "SETTLE_WORKER_STOP_TIMEOUT: is not a duration"},
 		{"keys file", map[string]string{"SETTLE_KEYS_FILE": "/nonexistent/keys"}, `SETTLE_KEYS_FILE: cannot be read (value: "/nonexistent/keys")`},

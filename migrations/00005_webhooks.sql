@@ -38,6 +38,7 @@ CREATE TABLE webhook_deliveries (
   PRIMARY KEY (event_id, endpoint_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX webhook_deliveries_open ON webhook_deliveries (intent_id) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_queue ON webhook_deliveries (endpoint_id, event_id) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_endpoint ON webhook_deliveries (endpoint_id, event_id); -- event ids sort by time
 
 CREATE TABLE webhook_attempts (

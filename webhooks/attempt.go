@@ -30,14 +30,14 @@ type due struct {
 	secret     []byte // sealed
 	previous   []byte // sealed; nil: none signs beside secret
 	enabled    bool
-	failing    bool // the endpoint has failed failingAfter times in a row
+	failing    bool // the endpoint has failed FailingAfter times in a row
 }
 
 func dueOf(r db.PendingDeliveriesRow) due {
 	x := due{
 		eventID: r.EventID, endpointID: r.EndpointID, attempts: int(r.Attempts), scheduled: int(r.Attempts - r.ScheduledFrom),
 		body: r.Body, url: r.Url, mode: payment.Mode(r.Mode), secret: r.Secret, previous: r.PreviousSecret,
-		enabled: r.EndpointState == string(Enabled), failing: r.Failures >= failingAfter,
+		enabled: r.EndpointState == string(Enabled), failing: r.Failures >= FailingAfter,
 	}
 	if r.IntentID != nil {
 		x.intentID = *r.IntentID
@@ -63,11 +63,11 @@ type try struct {
 	retryIn time.Duration // with store.DeliveryPending
 }
 
-// attempt waits a moment for a slot of the endpoint and sends once. ok is false
-// if no slot came free in time or ctx ended, and nothing was sent. An endpoint
-// that keeps failing is given one slot, for which nobody waits.
-func (d *Deliverer) attempt(ctx context.Context, x due) (t try, ok bool) {
-	slots, patience := d.slots, d.patience
+// attempt waits with patience for a slot of the endpoint and sends once. ok is
+// false if no slot came free in time or ctx ended, and nothing was sent. An
+// endpoint that keeps failing is given one slot, for which nobody waits.
+func (d *Deliverer) attempt(ctx context.Context, x due, patience time.Duration) (t try, ok bool) {
+	slots := d.slots
 	if x.failing {
 		slots, patience = d.probes, 0
 	}

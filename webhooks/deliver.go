@@ -22,11 +22,17 @@ const (
 
 	// inlineWait is how long DeliverPending waits for answers.
 	inlineWait = 2 * time.Second
-	// patience is how long an attempt waits for a slot.
+	// patience is how long a first attempt waits for a slot.
 	patience = time.Second
-	// failingAfter is how many attempts in a row fail before an endpoint is
+	// FailingAfter is how many attempts in a row fail before an endpoint is
 	// probed by one request at a time only, and never while a payment waits.
-	failingAfter = 3
+	FailingAfter = 3
+	// Probes is how many deliveries of an endpoint that keeps failing are tried, the
+	// oldest ones. The others wait until it answers.
+	Probes = 16
+	// probeEvery is how long a delivery waits whose endpoint is being probed by
+	// another one.
+	probeEvery = time.Minute
 	// recordTimeout bounds the writing of attempts that were made.
 	recordTimeout = 10 * time.Second
 )
@@ -98,12 +104,12 @@ func (d *Deliverer) DeliverOne(ctx context.Context, eventID, endpointID string) 
 		return OneResult{State: row.State, NextDelay: ahead, Attempt: x.attempts}, nil
 	}
 
-	t, ok := d.attempt(ctx, x)
+	t, ok := d.attempt(ctx, x, 0) // who retries comes back, and holds no place meanwhile
 	switch {
 	case ctx.Err() != nil && (!ok || t.result.Blame == BlameUs):
 		return OneResult{}, fmt.Errorf("webhook %s for %s: %w", eventID, endpointID, ctx.Err())
 	case !ok:
-		return OneResult{State: row.State, NextDelay: postponed(-ahead), Attempt: x.attempts}, nil
+		return OneResult{State: row.State, NextDelay: postponed(x, -ahead), Attempt: x.attempts}, nil
 	case t.result.Blame == BlameUs:
 		t.log(ctx, nil, nil)
 		return OneResult{}, fmt.Errorf("webhook %s for %s: %s", eventID, endpointID, t.result.Error)
@@ -135,9 +141,15 @@ func (d *Deliverer) conclude(ctx context.Context, t try) (OneResult, error) {
 
 // postponed is the wait of a delivery that has been due for a while and found
 // no slot, without counting as a failure: a quarter of that while, so that a
-// long queue before a slow endpoint costs no more the longer it gets.
-func postponed(waited time.Duration) time.Duration {
-	base := min(max(waited/4, schedule[0]), 30*time.Minute)
+// long queue before a slow endpoint costs no more the longer it gets. Before one
+// that keeps failing, where another attempt is being made, it is a minute at
+// least.
+func postponed(x due, waited time.Duration) time.Duration {
+	least := schedule[0]
+	if x.failing {
+		least = probeEvery
+	}
+	base := min(max(waited/4, least), 30*time.Minute)
 	return base + time.Duration(float64(base)*jitterShare*jitter())
 }
 

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
 	"github.com/settlehq/settle/webhooks"
 )
 
@@ -77,6 +79,45 @@ func TestFailingEndpointIsProbedApart(t *testing.T) {
 	}
 	if sum := b.deliverPending(b.intent()); sum.Delivered != 1 {
 		t.Errorf("afterwards: %+v", sum)
+	}
+}
+
+// However many deliveries wait for an endpoint that keeps failing, a few are
+// tried. When one has arrived, all others are due.
+func TestQueueBeforeAFailingEndpointWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r, e := b.endpoint("payment_intent.created")
+	const more = 5
+	r.FailNext(http.StatusInternalServerError, webhooks.FailingAfter)
+	var ids []string
+	for n := range webhooks.Probes + more {
+		ids = append(ids, b.intent())
+		want := 1
+		if n >= webhooks.Probes {
+			want = 0
+		}
+		if sum := b.deliverPending(ids[n]); sum.Delivered != 0 || len(sum.Pending) != want {
+			t.Fatalf("delivery %d: %+v, want %d to be tried again", n+1, sum, want)
+		}
+		storetest.End(t, b.store, ids[n], payment.Canceled)
+	}
+	overdue := func() int {
+		rows, err := b.store.Queries().OverdueDeliveries(b.ctx, db.OverdueDeliveriesParams{
+			OverdueSeconds: -time.Hour.Seconds(), FailingAfter: webhooks.FailingAfter, Probes: webhooks.Probes, MaxRows: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(rows)
+	}
+	if n := overdue(); n != webhooks.Probes {
+		t.Errorf("%d deliveries are to be tried while the endpoint fails, want %d", n, webhooks.Probes)
+	}
+	if res := b.deliverOne(b.ref(e, ids[webhooks.Probes-1])); res.State != store.DeliveryDelivered {
+		t.Fatalf("%+v", res)
+	}
+	if n, all := overdue(), len(ids)-1; n != all {
+		t.Errorf("%d deliveries are to be tried when it answers, want %d", n, all)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
 )
 
 // Summary is what DeliverPending achieved.
@@ -27,10 +28,12 @@ type Summary struct {
 // Pending names everything that is left, also what earlier calls left, and what
 // announces an endpoint that was disabled: after a crash nothing is forgotten,
 // and starting a WebhookDelivery workflow per reference is idempotent by its id.
+// It leaves out what waits behind Probes others for an endpoint that keeps
+// failing: once that answers, the sweep for overdue deliveries finds it.
 // An error means that something could not be read or recorded, or that ctx
 // ended; calling again is safe and may send again, with the same webhook-id.
 func (d *Deliverer) DeliverPending(ctx context.Context, intentID string) (Summary, error) {
-	rows, err := d.store.Queries().PendingDeliveries(ctx, intentID)
+	rows, err := d.store.Queries().PendingDeliveries(ctx, db.PendingDeliveriesParams{IntentID: intentID, FailingAfter: FailingAfter, Probes: Probes})
 	if err != nil {
 		return Summary{}, fmt.Errorf("pending webhooks of %s: %w", intentID, err)
 	}
@@ -39,6 +42,7 @@ func (d *Deliverer) DeliverPending(ctx context.Context, intentID string) (Summar
 	for _, r := range rows {
 		x := dueOf(r)
 		switch last := len(batches) - 1; {
+		case x.enabled && x.attempts == 0 && r.Queued: // left to the sweep
 		case x.enabled && (x.attempts > 0 || x.failing):
 			sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, dueAt(r.NextDue)})
 		case last >= 0 && batches[last].due[0].endpointID == x.endpointID:
@@ -139,7 +143,7 @@ func (d *Deliverer) sendInOrder(ctx, waited context.Context, b *batch) {
 			b.deferred = b.due[i:]
 			return
 		}
-		t, ok := d.attempt(ctx, x)
+		t, ok := d.attempt(ctx, x, d.patience)
 		switch {
 		case !ok:
 			b.deferred = b.due[i:]
@@ -183,7 +187,7 @@ func (d *Deliverer) finish(ctx context.Context, b *batch) (Summary, error) {
 		}
 	}
 	for _, x := range b.deferred {
-		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(0))})
+		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(x, 0))})
 	}
 	return sum, nil
 }

@@ -18,7 +18,7 @@ import (
 // Options of one worker process.
 type Options struct {
 	TaskQueue string
-	// Activities is how many steps may run in this process at once. A payment
+	// Activities is how many steps of payments may run in this process at once. One
 	// that waits for its chain counts; more wait in Temporal for a free worker.
 	Activities int
 	// LocalActivities and WorkflowTasks bound the short database steps.
@@ -31,9 +31,18 @@ type Options struct {
 	StopTimeout time.Duration
 }
 
-// Run serves the task queue until ctx ends, then lets running steps finish.
+// Limits of the worker that delivers webhooks again. They are no settings: it waits
+// for endpoints most of the time, and what must be quick is not here.
+const (
+	deliveries            = 256 // at once; one endpoint has webhooks.PerEndpoint of them at most
+	deliveryWorkflowTasks = 8   // at once
+	deliveryPollers       = 2   // of each kind
+)
+
+// Run serves the task queue, and beside it that of deliveries, until ctx ends,
+// then lets running steps finish.
 func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Options) error {
-	w := sdk.New(c, o.TaskQueue, sdk.Options{
+	payments := sdk.New(c, o.TaskQueue, sdk.Options{
 		MaxConcurrentActivityExecutionSize:      o.Activities,
 		MaxConcurrentLocalActivityExecutionSize: o.LocalActivities,
 		MaxConcurrentWorkflowTaskExecutionSize:  o.WorkflowTasks,
@@ -42,7 +51,16 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 		WorkerStopTimeout:                       o.StopTimeout,
 		Interceptors:                            crashes(steps),
 	})
-	Register(w, steps)
+	Register(payments, steps)
+	redeliveries := sdk.New(c, workflows.DeliveryQueue(o.TaskQueue), sdk.Options{
+		MaxConcurrentActivityExecutionSize:     deliveries,
+		MaxConcurrentWorkflowTaskExecutionSize: deliveryWorkflowTasks,
+		MaxConcurrentWorkflowTaskPollers:       deliveryPollers,
+		MaxConcurrentActivityTaskPollers:       deliveryPollers,
+		WorkerStopTimeout:                      o.StopTimeout,
+		Interceptors:                           crashes(steps),
+	})
+	Register(redeliveries, steps)
 
 	// The watchers outlive the activities that wait on them by one stop.
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
@@ -53,12 +71,19 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 	defer watchers.Wait()
 	defer stopWatching()
 
-	if err := w.Start(); err != nil {
-		return fmt.Errorf("worker on task queue %q: %w", o.TaskQueue, err)
+	workers := []sdk.Worker{payments, redeliveries}
+	for _, w := range workers {
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("worker on task queue %q: %w", o.TaskQueue, err)
+		}
 	}
 	schedule(ctx, c, o, steps)
 	<-ctx.Done()
-	w.Stop()
+	var stopping sync.WaitGroup
+	for _, w := range workers {
+		stopping.Go(w.Stop) // which waits for its own steps
+	}
+	stopping.Wait()
 	return nil
 }
 
@@ -76,7 +101,8 @@ func RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(workflows.ScheduledPayment, workflow.RegisterOptions{Name: workflows.ScheduledPaymentWorkflow})
 }
 
-// Register names the workflows and the steps.
+// Register names the workflows and the steps. Both task queues know all: a workflow
+// stays on the queue that it was started on.
 func Register(w sdk.Registry, steps *activities.Steps) {
 	RegisterWorkflows(w)
 	for name, step := range steps.ByName() {

@@ -24,11 +24,13 @@ func WebhookDelivery(ctx workflow.Context, d activities.DeliveryRef) (activities
 	return result, startDeliveries(ctx, result.Announced)
 }
 
-// startDeliveries has each delivery retried by a workflow of its own, unless
-// one runs.
+// startDeliveries has each delivery retried by a workflow of its own on the task
+// queue of deliveries, unless one runs.
 func startDeliveries(ctx workflow.Context, ds []activities.DeliveryRef) error {
 	for _, d := range ds {
-		cctx := workflow.WithChildOptions(ctx, apart(deliveryID(d)))
+		o := apart(deliveryID(d))
+		o.TaskQueue = DeliveryQueue(workflow.GetInfo(ctx).TaskQueueName)
+		cctx := workflow.WithChildOptions(ctx, o)
 		if err := started(ctx, workflow.ExecuteChildWorkflow(cctx, WebhookDelivery, d)); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -55,12 +56,22 @@ func StartOptions(i payment.Intent, taskQueue string) client.StartWorkflowOption
 	}
 }
 
+// DeliveryQueue is the task queue of webhooks that are delivered again, beside a
+// deployment's queue for payments: endpoints that are slow or gone take nothing
+// from payments, nor from first deliveries, which payments make. Of itself it is
+// itself.
+func DeliveryQueue(taskQueue string) string {
+	return strings.TrimSuffix(taskQueue, deliverySuffix) + deliverySuffix
+}
+
+const deliverySuffix = "-webhooks"
+
 // DeliveryOptions start the workflow of a delivery that was asked for again. One
 // that waits for its next attempt gives way, since this one is due now.
 func DeliveryOptions(d activities.DeliveryRef, taskQueue string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                       deliveryID(d),
-		TaskQueue:                taskQueue,
+		TaskQueue:                DeliveryQueue(taskQueue),
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING,
 	}

@@ -14,23 +14,18 @@ type laneBench struct {
 	laner chains.Laner
 }
 
-// onLanes runs a case on chains with lane nonces; on others there is nothing
-// to check.
+// onLanes runs a case on chains with lane nonces. Others must say that they have
+// none.
 func onLanes(run func(laneBench)) func(*bench) {
 	return func(b *bench) {
-		if laner, ok := b.chain.(chains.Laner); ok {
+		laner, ok := b.chain.(chains.Laner)
+		if has := b.chain.Info().LaneNonces; has != ok {
+			b.Fatalf("the chain says %t about lane nonces, and looks after them: %t", has, ok)
+		}
+		if ok {
 			run(laneBench{b, laner})
 		}
 	}
-}
-
-// pauses skips where blocks cannot be stopped.
-func pauses(b laneBench) {
-	b.Helper()
-	if b.h.Pause == nil || b.h.DropPending == nil {
-		b.Skip("this node cannot be made to wait")
-	}
-	b.pause()
 }
 
 // outbidding signs the same payment again at a higher price.
@@ -44,7 +39,7 @@ func outbidding(o chains.Order, s chains.Signed, more ...chains.Signed) chains.O
 
 // outbid raises the price of a pooled payment twice; it pays once.
 func outbid(b laneBench) {
-	pauses(b)
+	b.pause()
 	o := b.order(0, 9_000_000)
 	first := b.sign(o)
 	b.send(first)
@@ -155,7 +150,7 @@ func (b laneBench) final(tx chains.StoredTx) chains.TxResult {
 // filled loses the first of two payments on a lane. The second waits behind
 // the gap until the nonce is filled; the first can then not be mined any more.
 func filled(b laneBench) {
-	pauses(b)
+	b.pause()
 	lost, behind := b.order(0, 9_300_000), b.order(0, 9_400_000)
 	a, c := b.sign(lost), b.sign(behind)
 	b.send(a)

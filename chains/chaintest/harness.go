@@ -10,8 +10,9 @@ import (
 )
 
 // Harness tells the suite how to work one chain family. Functions get the
-// *testing.T of the case that calls them and fail it on error. Optional hooks
-// are nil where the family's node cannot do them; their cases are skipped.
+// *testing.T of the case that calls them and fail it on error. All are needed
+// unless they say otherwise: no case is left out because a node cannot be made
+// to do something.
 type Harness struct {
 	// RPCURL is the HTTP JSON-RPC endpoint of the real node. The suite puts a
 	// gate of its own in front of it, to count requests and to hang or refuse.
@@ -38,22 +39,22 @@ type Harness struct {
 	Advance func(t *testing.T)
 
 	// Expire moves chain time past the end of the slot, with certainty at the
-	// finalized block too. Optional: nil where slots never expire.
+	// finalized block too. Nil if slots never expire, which is then checked.
 	Expire func(t *testing.T, s chains.Slot)
 
 	// DropPending makes the node forget every transaction that is in no block.
-	// Optional.
 	DropPending func(t *testing.T)
 
-	// Pause stops (true) and restarts (false) the making of blocks. Optional.
+	// Pause stops (true) and restarts (false) the making of blocks.
 	Pause func(t *testing.T, paused bool)
 
 	// Reorg replaces the newest depth blocks by a longer branch that does not
-	// contain their transactions. Optional; needs Pause.
+	// contain their transactions. The chain is paused.
 	Reorg func(t *testing.T, depth int)
 
 	// CanReuse says that a second transaction may be signed for a live slot
-	// (Order.Reuse), with the chain itself refusing the second payment.
+	// (Order.Reuse), with the chain itself refusing the second payment. If not,
+	// signing one must be refused.
 	CanReuse bool
 
 	// Lies are what a node may say that is not so. A family needs all of them

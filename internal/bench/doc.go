@@ -1,6 +1,7 @@
-// Command bench is what `make bench` runs inside a sandbox: how many payments
-// per second this machine settles at saturation, through the API, both chains,
-// the ledger and a webhook each, beside how many empty workflows per second
-// the same Temporal server completes in the same run. Only the ratio means
-// something on another machine.
+// Command bench is what `make bench` runs inside a sandbox: how many intents per
+// second the API accepts, how many webhooks arrive and how late, how many
+// payments are settled at saturation beside how many empty workflows the same
+// Temporal server completes in the same run, and how much dead webhook endpoints
+// slow a healthy one. docs/benchmarks.md says what each figure means; only ratios
+// mean something on another machine.
 package main

@@ -13,19 +13,39 @@ import (
 )
 
 func main() {
-	payments := flag.Int("payments", 1500, "payments per round; fewer measure the wait for finality, not saturation")
-	empties := flag.Int("empties", 3000, "empty workflows per round")
-	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
-	hooks := flag.Int("webhooks", 0, "measure instead how long this many webhooks take, without and with 50 dead endpoints")
-	perSecond := flag.Float64("webhooks-rate", 4, "payments per second while webhooks are measured, over four merchants")
+	only := flag.String("only", "", "measure accept, settle or webhooks; empty: all")
+	rounds := flag.Int("rounds", 3, "rounds of each; medians are reported")
+	intents := flag.Int("intents", 2000, "accept: intents per round")
+	payments := flag.Int("payments", 1500, "settle: payments per round; fewer measure the wait for finality, not saturation")
+	empties := flag.Int("empties", 3000, "settle: empty workflows per round")
+	hooks := flag.Int("webhooks", 60, "webhooks: of the measured endpoint per round")
+	perSecond := flag.Float64("webhooks-rate", 4, "webhooks: payments per second, over four merchants")
 	flag.Parse()
-	measure := func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }
-	if *hooks > 0 {
-		measure = func(p *program.Program) bool { return benchWebhooks(p, *hooks, *perSecond) }
+	measures := []measure{
+		{"accept", func(p *program.Program) { accepting(p, toReview(p), *intents, *rounds) }},
+		{"settle", func(p *program.Program) { settling(p, *payments, *empties, *rounds) }},
+		{"webhooks", func(p *program.Program) { isolation(p, toReview(p), *hooks, *rounds, *perSecond) }},
 	}
-	if !program.Run("bench", measure) {
-		os.Exit(1)
+	known := slices.ContainsFunc(measures, func(m measure) bool { return m.name == *only })
+	if *only != "" && !known {
+		fmt.Fprintf(os.Stderr, "-only %q: use accept, settle or webhooks\n", *only)
+		os.Exit(2)
 	}
+	for _, m := range measures {
+		if *only != "" && m.name != *only {
+			continue
+		}
+		fmt.Println("##", m.name)
+		if !program.Run("bench", func(p *program.Program) bool { m.run(p); return true }) {
+			os.Exit(1)
+		}
+	}
+}
+
+// measure is one part of the benchmark, with a deployment of its own.
+type measure struct {
+	name string
+	run  func(*program.Program)
 }
 
 func open(p *program.Program) *sandbox.Sandbox {
@@ -36,11 +56,14 @@ func open(p *program.Program) *sandbox.Sandbox {
 	return s
 }
 
-func benchWebhooks(p *program.Program, n int, perSecond float64) bool {
-	return isolation(p, deployment.Start(p, open(p), deployment.Options{ReviewAbove: 1, SkipSolanaSlots: true}), n, perSecond)
+// toReview starts a Settle whose payments stop at a person.
+func toReview(p *program.Program) *deployment.Deployment {
+	return deployment.Start(p, open(p), deployment.Options{ReviewAbove: 1, SkipSolanaSlots: true})
 }
 
-func bench(p *program.Program, payments, empties, rounds int) bool {
+// settling measures, round by round, how many payments per second are settled,
+// beside how many empty workflows.
+func settling(p *program.Program, payments, empties, rounds int) {
 	s := open(p)
 	d := deployment.Start(p, s, deployment.Options{EthereumLanes: 8, LaneInFlight: 64, SolanaLanes: 4, SkipSolanaSlots: true})
 	var empty, paid []float64
@@ -54,7 +77,6 @@ func bench(p *program.Program, payments, empties, rounds int) bool {
 	e, v := median(empty), median(paid)
 	fmt.Printf("median:  %6.1f empty workflows/s, %6.1f payments settled/s, ratio %.3f (at least 0.15 is expected)\n", e, v, v/e)
 	fmt.Println("books:  ", d.BooksClose(p))
-	return true
 }
 
 func median(v []float64) float64 {

@@ -2,17 +2,12 @@ package main
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/settlehq/settle/activities"
 )
-
-// unreachable lists the points that no payment passes within a run: Look runs
-// after an hour in review.
-var unreachable = []string{activities.Before("Look"), activities.After("Look")}
 
 // pointTimeout is for the slowest point: webhooks are tried again after
 // seconds, and a step whose worker died after a minute.
@@ -32,7 +27,7 @@ func (c *campaign) points() {
 		defer s.open(c.plan.Every)()
 	}
 	for range c.plan.Rounds {
-		points := slices.DeleteFunc(activities.CrashPoints(), func(p string) bool { return slices.Contains(unreachable, p) })
+		points := activities.CrashPoints()
 		c.rng.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
 		if c.plan.Points > 0 {
 			points = points[:c.plan.Points]

@@ -24,6 +24,9 @@ const (
 	largeEvery  = 9           // payments
 	largeAmount = "500.00"    // and the number of the payment
 
+	// consideration is how long a reviewer takes, at least.
+	consideration = 2 * time.Second
+
 	scheduledEvery = 7               // payments: by a schedule that pays once
 	scheduledIn    = 2 * time.Second // from the order on
 )
@@ -176,9 +179,10 @@ func (s *site) payee(chain payment.Chain) string {
 }
 
 // reviewer approves what is in review, until open ends and nothing is left to
-// approve. A decision that gets lost is made again.
+// approve. Until it decides, it tells the payment to look at the database again
+// and again, as the upkeep may. A decision that gets lost is made again.
 func (s *site) reviewer(ctx, open context.Context) {
-	done := map[string]bool{}
+	asked, done := map[string]time.Time{}, map[string]bool{}
 	for ctx.Err() == nil {
 		left := 0
 		for _, r := range s.resources() {
@@ -189,6 +193,12 @@ func (s *site) reviewer(ctx, open context.Context) {
 			switch {
 			case err != nil || i.Status == payment.Created:
 				left++
+			case i.Status == payment.ManualReview && time.Since(asked[r.ID]) < consideration:
+				left++
+				_ = s.d.Temporal.SignalWorkflow(ctx, r.ID, "", workflows.LookSignal, nil) // one of many
+			case i.Status == payment.ManualReview && asked[r.ID].IsZero():
+				left++
+				asked[r.ID] = time.Now()
 			case i.Status == payment.ManualReview:
 				left++
 				_ = s.d.Temporal.SignalWorkflow(ctx, r.ID, "", workflows.ReviewSignal, // repeated as long as the intent is in review

@@ -42,7 +42,7 @@ func troubledOn(t *testing.T, o deployment.Options, alone func(s *sandbox.Sandbo
 	if alone != nil {
 		alone(&s)
 	}
-	o.Settings = []string{"SETTLE_UPKEEP_EVERY=1s"}
+	o.Settings = append(o.Settings, "SETTLE_UPKEEP_EVERY=1s")
 	return &troubled{Deployment: deployment.Start(t, &s, o), unpaid: map[string]payment.Status{}}
 }
 

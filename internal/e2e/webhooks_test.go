@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/webhooks"
+	"github.com/settlehq/settle/workflows"
 )
 
 // TestWebhooksFromTheCommandLine resends an event that waits for its next
@@ -121,4 +124,76 @@ func awaitAttempts(ctx context.Context, t *testing.T, d *deployment.Deployment, 
 		case <-tick.C:
 		}
 	}
+}
+
+// Endpoints that take connections and never answer, more of them than the worker
+// has places, keep nobody from being paid or told: neither at first nor when an
+// attempt must be repeated.
+func TestDeadEndpointsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	const (
+		dead     = 12
+		payments = 10
+		prompt   = 30 * time.Second // generous, and far below the time that one dead endpoint takes for all
+	)
+	d := setup(t, deployment.Options{ReviewAbove: 1, Settings: []string{"SETTLE_WORKER_ACTIVITIES=4"}})
+	for range dead {
+		a, err := d.Call(t.Context(), http.MethodPost, "/v1/webhook_endpoints", "", map[string]any{"url": silent(t)})
+		if err != nil || a.Status != http.StatusCreated {
+			t.Fatalf("%d %s, %v", a.Status, a.Body, err)
+		}
+	}
+	pay := func(n int) (eventID string) {
+		t.Helper()
+		id := d.Pay(t, fmt.Sprint("beside-the-dead-", n), deployment.To("ethereum", payeeOn(t, "ethereum"), "1.00")).ID
+		ctx, cancel := context.WithTimeout(t.Context(), prompt)
+		defer cancel()
+		e, err := d.Receiver.Wait(ctx, id, "payment_intent.manual_review")
+		if err != nil {
+			t.Fatalf("the healthy endpoint was not told of payment %d within %s: %v", n, prompt, err)
+		}
+		return e.ID
+	}
+	for n := range payments {
+		pay(n)
+	}
+	d.Receiver.FailNext(http.StatusInternalServerError, 1)
+	event := pay(payments)
+	if n := d.Receiver.Stats().Failed; n != 1 {
+		t.Errorf("%d deliveries failed, want one to be repeated", n)
+	}
+	w, err := d.Temporal.DescribeWorkflowExecution(t.Context(), event+"/"+healthy(t, d), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.GetExecutionConfig().GetTaskQueue().GetName(); got != workflows.DeliveryQueue(d.TaskQueue) {
+		t.Errorf("repeated on task queue %s", got)
+	}
+}
+
+// silent is the URL of an endpoint that never answers.
+func silent(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return "http://" + l.Addr().String()
+}
+
+// healthy is the id of the endpoint at the deployment's receiver.
+func healthy(t *testing.T, d *deployment.Deployment) string {
+	t.Helper()
+	var endpoints []webhooks.Endpoint
+	if err := json.Unmarshal([]byte(d.Run(t, "webhooks", "list", "--output", "json")), &endpoints); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range endpoints {
+		if strings.HasPrefix(d.ReceiverAt, e.URL) {
+			return e.ID
+		}
+	}
+	t.Fatalf("no endpoint at %s: %+v", d.ReceiverAt, endpoints)
+	return ""
 }

@@ -1,6 +1,6 @@
 // Package faultproxy stands between Settle and a node, and fails as nodes and
 // the networks before them fail: it loses answers, answers for transactions
-// that it threw away, refuses by rate limit, hangs up, hangs, is slow, or says
+// that it threw away, refuses them or whole requests, hangs up, hangs, is slow, or says
 // that nothing is known of a transaction. It speaks JSON-RPC over HTTP, single
 // calls and batches, of Ethereum and Solana.
 //

@@ -20,6 +20,7 @@ const (
 	LostResponse Kind = "lost response" // forwarded, then answered 502
 	LostHangUp   Kind = "lost hang-up"  // forwarded, then the connection is closed
 	Swallowed    Kind = "swallowed"     // never forwarded, answered with the hash or signature as if it were; sends only
+	Refused      Kind = "refused"       // not forwarded, answered like a node whose network is another one; Ethereum's sends only
 	RateLimited  Kind = "rate limited"  // not forwarded, answered 429
 	BadGateway   Kind = "bad gateway"   // not forwarded, answered 502
 	HangUp       Kind = "hang-up"       // not forwarded, the connection is closed
@@ -47,7 +48,9 @@ type Fault struct {
 }
 
 // transport reports whether the fault strikes the whole request.
-func (k Kind) transport() bool { return k != Swallowed && k != Forgetful && k != FalseFailure }
+func (k Kind) transport() bool {
+	return k != Swallowed && k != Refused && k != Forgetful && k != FalseFailure
+}
 
 // call is one JSON-RPC request.
 type call struct {
@@ -65,6 +68,12 @@ type answer struct {
 
 func (c call) answer(result any) (json.RawMessage, error) {
 	return json.Marshal(answer{Version: "2.0", ID: c.ID, Result: result})
+}
+
+// refuse is what go-ethereum says to a transaction for another chain.
+func (c call) refuse() (json.RawMessage, error) {
+	return json.Marshal(map[string]any{"jsonrpc": "2.0", "id": c.ID, "error": map[string]any{
+		"code": -32000, "message": "invalid sender: invalid chain id for signer: have 1 want 2"}})
 }
 
 // swallow is what a node says that accepted the transaction.

@@ -157,6 +157,8 @@ func (p *Proxy) lie(w http.ResponseWriter, r *http.Request, calls []call, batch 
 		switch about := f.Method == "" || f.Method == c.Method; {
 		case about && f.Kind == Swallowed:
 			answers[i], err = c.swallow()
+		case about && f.Kind == Refused:
+			answers[i], err = c.refuse()
 		default:
 			answers[i], err = p.askOne(r, c)
 			switch {

@@ -113,7 +113,7 @@ func TestWhatReachesTheNode(t *testing.T) {
 	node := sandbox.Start(t).Descriptor.Ethereum.HTTPURL
 	for kind, want := range map[faultproxy.Kind]int{
 		faultproxy.LostResponse: 1, faultproxy.LostHangUp: 1, faultproxy.Slow: 1,
-		faultproxy.Swallowed: 0, faultproxy.RateLimited: 0, faultproxy.BadGateway: 0, faultproxy.HangUp: 0, faultproxy.Hang: 0,
+		faultproxy.Swallowed: 0, faultproxy.Refused: 0, faultproxy.RateLimited: 0, faultproxy.BadGateway: 0, faultproxy.HangUp: 0, faultproxy.Hang: 0,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()

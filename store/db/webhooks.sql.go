@@ -701,15 +701,21 @@ func (q *Queries) LockWebhookEndpoint(ctx context.Context, id string) (WebhookEn
 }
 
 const overdueDeliveries = `-- name: OverdueDeliveries :many
-SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d LEFT JOIN payment_intents p ON p.id = d.intent_id
- WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL)
-   AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
- ORDER BY d.created_at, d.event_id, d.endpoint_id
- LIMIT $2
+SELECT o.event_id, o.endpoint_id FROM (
+  SELECT d.event_id, d.endpoint_id, w.failures, row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.event_id) AS place
+    FROM webhook_deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN payment_intents p ON p.id = d.intent_id
+   WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
+     AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
+) o
+ WHERE o.failures < $2::integer OR o.place <= $3::integer
+ ORDER BY o.place, o.event_id, o.endpoint_id
+ LIMIT $4
 `
 
 type OverdueDeliveriesParams struct {
 	OverdueSeconds float64
+	FailingAfter   int32
+	Probes         int32
 	MaxRows        int32
 }
 
@@ -721,7 +727,12 @@ type OverdueDeliveriesRow struct {
 // Deliveries that should have been tried long ago; those of open intents are
 // left to their payments.
 func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesParams) ([]OverdueDeliveriesRow, error) {
-	rows, err := q.db.Query(ctx, overdueDeliveries, arg.OverdueSeconds, arg.MaxRows)
+	rows, err := q.db.Query(ctx, overdueDeliveries,
+		arg.OverdueSeconds,
+		arg.FailingAfter,
+		arg.Probes,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -742,14 +753,23 @@ func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesPa
 
 const pendingDeliveries = `-- name: PendingDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.scheduled_from, d.next_due, e.body,
+       (w.failures >= $1::integer AND $2::integer <= (
+         SELECT count(*) FROM (SELECT FROM webhook_deliveries q
+           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT $2::integer) ahead))::boolean AS queued,
        w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
        (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret
   FROM webhook_deliveries d
   JOIN events e ON e.id = d.event_id
   JOIN webhook_endpoints w ON w.id = d.endpoint_id
- WHERE d.intent_id = $1::text AND d.state = 'pending'
+ WHERE d.intent_id = $3::text AND d.state = 'pending'
  ORDER BY d.endpoint_id, e.sequence
 `
+
+type PendingDeliveriesParams struct {
+	FailingAfter int32
+	Probes       int32
+	IntentID     string
+}
 
 type PendingDeliveriesRow struct {
 	EventID        string
@@ -759,6 +779,7 @@ type PendingDeliveriesRow struct {
 	ScheduledFrom  int32
 	NextDue        *time.Time
 	Body           []byte
+	Queued         bool
 	Url            string
 	Mode           string
 	Secret         []byte
@@ -768,8 +789,8 @@ type PendingDeliveriesRow struct {
 }
 
 // Everything that an intent's open deliveries need, in the order to send them.
-func (q *Queries) PendingDeliveries(ctx context.Context, intentID string) ([]PendingDeliveriesRow, error) {
-	rows, err := q.db.Query(ctx, pendingDeliveries, intentID)
+func (q *Queries) PendingDeliveries(ctx context.Context, arg PendingDeliveriesParams) ([]PendingDeliveriesRow, error) {
+	rows, err := q.db.Query(ctx, pendingDeliveries, arg.FailingAfter, arg.Probes, arg.IntentID)
 	if err != nil {
 		return nil, err
 	}
@@ -785,6 +806,7 @@ func (q *Queries) PendingDeliveries(ctx context.Context, intentID string) ([]Pen
 			&i.ScheduledFrom,
 			&i.NextDue,
 			&i.Body,
+			&i.Queued,
 			&i.Url,
 			&i.Mode,
 			&i.Secret,

@@ -46,14 +46,16 @@ ORDER BY intent_id LIMIT @max_rows;
 
 -- name: FencedSlots :many
 -- Intents whose live authorization is to be canceled, and no cancellation is
--- under way. Payers' own authorizations are not ours to cancel. One that failed is repeated after retry_ms.
+-- under way: none may still use its lane nonce, and none has failed lately.
+-- Payers' own authorizations are not ours to cancel.
 SELECT s.intent_id FROM slots s
 WHERE s.chain = @chain AND s.state = 'live' AND s.kind = 'eip3009' AND s.authority = @treasury AND s.fence <> ''
   AND NOT EXISTS (
     SELECT 1 FROM transaction_attempts ta JOIN transactions t ON t.id = ta.transaction_id
-    LEFT JOIN transaction_results r ON r.transaction_id = t.id
-    WHERE ta.slot_id = s.id AND t.purpose = 'cancel'
-      AND (r.recorded_at IS NULL OR r.recorded_at > clock_timestamp() - make_interval(secs => @retry_seconds::float8)))
+    WHERE ta.slot_id = s.id AND t.purpose = 'cancel' AND NOT EXISTS (
+      SELECT 1 FROM transactions x JOIN transaction_results r ON r.transaction_id = x.id
+      WHERE x.chain = t.chain AND x.sender = t.sender AND x.nonce = t.nonce
+        AND r.recorded_at < clock_timestamp() - make_interval(secs => @retry_seconds::float8)))
 ORDER BY s.intent_id LIMIT 100;
 
 -- name: FenceSlot :execrows

@@ -96,6 +96,9 @@ SELECT endpoint_id FROM webhook_deliveries WHERE event_id = @event_id ORDER BY e
 -- Everything that an intent's open deliveries need, in the order to send them.
 -- name: PendingDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.scheduled_from, d.next_due, e.body,
+       (w.failures >= @failing_after::integer AND @probes::integer <= (
+         SELECT count(*) FROM (SELECT FROM webhook_deliveries q
+           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT @probes::integer) ahead))::boolean AS queued,
        w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
        (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret
   FROM webhook_deliveries d
@@ -230,8 +233,12 @@ SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.next_due, 
 -- Deliveries that should have been tried long ago; those of open intents are
 -- left to their payments.
 -- name: OverdueDeliveries :many
-SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d LEFT JOIN payment_intents p ON p.id = d.intent_id
- WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL)
-   AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
- ORDER BY d.created_at, d.event_id, d.endpoint_id
+SELECT o.event_id, o.endpoint_id FROM (
+  SELECT d.event_id, d.endpoint_id, w.failures, row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.event_id) AS place
+    FROM webhook_deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN payment_intents p ON p.id = d.intent_id
+   WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
+     AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
+) o
+ WHERE o.failures < @failing_after::integer OR o.place <= @probes::integer
+ ORDER BY o.place, o.event_id, o.endpoint_id
  LIMIT @max_rows;

@@ -231,8 +231,8 @@ func (n *Node) send(c simchain.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ether := fee(tx); ether > mostFee {
-		return nil, fmt.Errorf("tx fee (%.2f ether) exceeds the configured cap (%.2f ether)", ether, mostFee)
+	if most := mostFee(tx); most.Cmp(feeCap) > 0 {
+		return nil, fmt.Errorf("tx fee (%s wei) exceeds the configured cap (%s wei)", most, feeCap)
 	}
 	if err := n.pool.add(tx, n.head().state, n.chain.full); err != nil {
 		return nil, err
@@ -241,14 +241,12 @@ func (n *Node) send(c simchain.Call) (any, error) {
 	return tx.Hash(), nil
 }
 
-// mostFee is the ether that a transaction handed to a node may cost.
-const mostFee = 1.0
+// feeCap is the wei that a transaction handed to a node may cost.
+var feeCap = big.NewInt(params.Ether)
 
-// fee is what a transaction may cost in gas, in ether.
-func fee(tx pooled) float64 {
-	wei := new(big.Float).SetInt(new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas())))
-	ether, _ := wei.Quo(wei, big.NewFloat(params.Ether)).Float64()
-	return ether
+// mostFee is what a transaction may cost in gas, in wei.
+func mostFee(tx pooled) *big.Int {
+	return new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas()))
 }
 
 // filter is the parameter of eth_getLogs.
