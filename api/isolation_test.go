@@ -42,7 +42,8 @@ func (b *bench) routes() []route {
 // or show what is everybody's.
 var callersOwn = []route{
 	{"POST", "/v1/payment_intents"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"GET", "/v1/chains"},
-	{"GET", "/v1/events/stream"}, // TestStreamsAreTheMerchantsOwn
+	{"POST", "/v1/addresses/validate"}, // TestLookAlikesAreTheMerchantsOwn
+	{"GET", "/v1/events/stream"},       // TestStreamsAreTheMerchantsOwn
 }
 
 var parameter = regexp.MustCompile(`[^/]+/\{[^}]+\}`)
@@ -61,6 +62,7 @@ func TestStrangersFindNothing(t *testing.T) {
 		"webhook_endpoints": endpoint,
 		"events":            b.do("GET", "/v1/payment_intents/"+intent+"/events", nil).want(200).data()[0]["id"].(string),
 		"deliveries":        endpoint,
+		"quotes":            b.do("POST", "/v1/quotes", order()).want(201).id(),
 	}
 	strangers := map[string]string{
 		"another merchant": b.issue(storetest.Merchant(t, b.store, 0).ID, payment.Live),
@@ -79,7 +81,7 @@ func TestStrangersFindNothing(t *testing.T) {
 			return collection + "/" + objects[collection]
 		})
 		for name, key := range strangers {
-			a := b.do(r.method, path, bodyOf(r), b.as(key))
+			a := b.do(r.method, path, bodyOf(r), b.as(key), idempotent("stranger"))
 			switch {
 			case path != r.path:
 				t.Log(name, r)

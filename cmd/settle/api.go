@@ -79,6 +79,16 @@ func (d directory) CheckDestination(ctx context.Context, name payment.Chain, add
 	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
 }
 
+// InspectAddress asks the chain.
+func (d directory) InspectAddress(ctx context.Context, name payment.Chain, address string) payment.AddressFacts {
+	for _, n := range d {
+		if n.chain.Info().Name == name {
+			return n.chain.InspectAddress(ctx, address)
+		}
+	}
+	return payment.AddressFacts{Unchecked: true}
+}
+
 // Chains lists what is configured.
 func (d directory) Chains() []api.ChainInfo {
 	out := make([]api.ChainInfo, len(d))

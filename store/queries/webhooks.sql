@@ -235,3 +235,11 @@ SELECT d.event_id, d.endpoint_id FROM webhook_deliveries d LEFT JOIN payment_int
    AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
  ORDER BY d.created_at, d.event_id, d.endpoint_id
  LIMIT @max_rows;
+
+-- Every attempt at every endpoint for the events of an intent, oldest first.
+-- name: ListIntentWebhookAttempts :many
+SELECT a.event_id, a.endpoint_id, a.attempt, a.status, a.error, a.sent_at, e.type AS event_type
+  FROM events e JOIN webhook_attempts a ON a.event_id = e.id
+ WHERE e.intent_id = @intent_id
+ ORDER BY a.sent_at, a.event_id, a.endpoint_id, a.attempt
+ LIMIT @max_rows;
