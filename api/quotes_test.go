@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func TestQuoteIsUsedOnce(t *testing.T) {
 	id := b.do("GET", "/v1/quotes/"+quote, nil).want(200).json["payment_intent"]
 	made := 0
 	for _, a := range answers {
-		if a.StatusCode == 201 {
+		if a.StatusCode == http.StatusCreated {
 			made++
 			continue
 		}
@@ -296,7 +297,7 @@ func TestConcurrentRetriesMakeOnePayment(t *testing.T) {
 	wg.Wait()
 	made := map[string]int{}
 	for _, a := range answers {
-		if a.StatusCode == 201 {
+		if a.StatusCode == http.StatusCreated {
 			made[a.id()]++
 		} else {
 			a.refused(409, api.AlreadyRetried, "")

@@ -22,7 +22,7 @@ const (
 // TimelineEntry is something that happened to a payment.
 type TimelineEntry struct {
 	At      time.Time     `json:"at"`
-	Kind    string        `json:"kind" enum:"accepted,routed,sent,seen,reorged,review,updated,settled,failed,canceled,expired,rejected,signed,outbid,stopping,left,final,dead,webhook_delivered,webhook_failed"`
+	Kind    string        `json:"kind" enum:"accepted,routed,sent,seen,reorged,review,updated,settled,failed,canceled,expired,rejected,signed,outbid,stopping,final,dead,webhook_delivered,webhook_failed"`
 	Summary string        `json:"summary" doc:"What happened, for people"`
 	Chain   payment.Chain `json:"chain,omitempty"`
 	TxHash  string        `json:"transaction_hash,omitempty"`
@@ -83,7 +83,7 @@ func fromEvent(e payment.Event) TimelineEntry {
 	was := e.Data.PreviousStatus
 	switch p.Status {
 	case payment.Created:
-		entry.Summary = fmt.Sprintf("Accepted; %s %s are held for it", p.Amount, p.Asset)
+		entry.Kind, entry.Summary = "accepted", fmt.Sprintf("Accepted; %s %s are held for it", p.Amount, p.Asset)
 	case payment.Routed:
 		entry.Summary = fmt.Sprintf("Goes over %s to %s", p.Chain, p.Address)
 		if was == payment.Created {
@@ -151,9 +151,6 @@ func fromTransaction(a store.Attempt, first bool, t store.Transaction) []Timelin
 		out = append(out, say(t.CreatedAt, "signed", "Attempt %d was signed and stored", a.Seq))
 	default:
 		out = append(out, say(t.CreatedAt, "outbid", "Attempt %d was signed again, at another price; at most one of them can pay", a.Seq))
-	}
-	if t.SendIntentAt != nil {
-		out = append(out, say(*t.SendIntentAt, "left", "The signed bytes left us"))
 	}
 	if r := t.Result; r != nil {
 		out = append(out, say(r.RecordedAt, "final", "Final in block %d: %s", r.BlockHeight, cmp.Or(r.Reason, "succeeded")))

@@ -73,7 +73,7 @@ func TestQuotedPaymentTellsItsStory(t *testing.T) {
 		}
 	}
 	at := -1
-	for _, kind := range []string{"accepted", "routed", "signed", "left", "settled", "webhook_delivered"} {
+	for _, kind := range []string{"accepted", "routed", "signed", "sent", "seen", "settled", "webhook_delivered"} {
 		next := slices.Index(kinds, kind)
 		if next <= at {
 			t.Errorf("%s is not behind what comes before it: %v", kind, kinds)
