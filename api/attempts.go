@@ -159,14 +159,6 @@ func eachWithoutNodes(list json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(items)
 }
 
-func inUTC(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
-}
-
 // RouteDecision is why an attempt went over its chain, as it was decided.
 type RouteDecision struct {
 	Attempt   int              `json:"attempt" doc:"Number of the attempt that began with it"`

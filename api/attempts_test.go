@@ -85,7 +85,7 @@ func TestAttemptsKeepSecrets(t *testing.T) {
 func TestTimeline(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	endpoint := b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com/hook"}`).want(201).id()
+	endpoint := b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com/hook","event_types":["*"]}`).want(201).id()
 	id := b.create().id()
 	event := b.do("GET", list+"/"+id+"/events", nil).want(200).data()[0]["id"].(string)
 	storetest.Advance(t, b.store, id, payment.Routed)

@@ -42,6 +42,7 @@ const (
 	Conflict             Code = "conflict"
 	WebhookEndpointLimit Code = "webhook_endpoint_limit"
 	WebhookEndpointOff   Code = "webhook_endpoint_disabled"
+	ScheduleOver         Code = "schedule_over"
 
 	ValidationFailed     Code = "validation_failed"
 	FieldMissing         Code = "field_missing"
@@ -60,6 +61,7 @@ const (
 	QuoteNoRoute         Code = "quote_no_route"
 	QuoteConflict        Code = "quote_conflict"
 	DeadlinePast         Code = "deadline_past"
+	TimetableInvalid     Code = "timetable_invalid"
 	MetadataInvalid      Code = "metadata_invalid"
 	InsufficientFunds    Code = "insufficient_funds"
 	WebhookURLInvalid    Code = "webhook_url_invalid"
@@ -122,6 +124,7 @@ var codes = []CodeInfo{
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
 	{WebhookEndpointOff, 409, "The webhook endpoint is disabled", "Enable it first: nothing is sent to a disabled endpoint."},
+	{ScheduleOver, 409, "The schedule pays nothing any more", "It was canceled, or has no due time left: create a new one."},
 
 	{RequestTooLarge, 413, "The body is too large", "Keep it below 64 kB."},
 	{UnsupportedMediaType, 415, "The body's media type is not supported", "Send Content-Type: application/json."},
@@ -151,6 +154,7 @@ var codes = []CodeInfo{
 	{AddressFrozen, 422, "The payee's token account is frozen", "The token's issuer has frozen it, nothing can be paid into it: ask the payee for another address."},
 	{AddressBlocked, 422, "The operator forbids payments to the address", "Pay another address: a payment to this one is accepted and then rejected, with this as failure.code."},
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
+	{TimetableInvalid, 422, "The schedule's times cannot be followed", "Correct them as errors[].detail says: at in the future, or cron with five fields in a time zone."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
 	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},
 	{IdempotencyMismatch, 422, "The Idempotency-Key belongs to another request", "existing_id is what it made. Use a new key for a new payment."},

@@ -41,7 +41,7 @@ func (b *bench) routes() []route {
 // What no stranger can misuse: these routes make something of the caller's own,
 // or show what is everybody's.
 var callersOwn = []route{
-	{"POST", "/v1/payment_intents"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"GET", "/v1/chains"},
+	{"POST", "/v1/payment_intents"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"POST", "/v1/schedules"}, {"GET", "/v1/chains"},
 	{"POST", "/v1/addresses/validate"}, // TestLookAlikesAreTheMerchantsOwn
 	{"GET", "/v1/events/stream"},       // TestStreamsAreTheMerchantsOwn
 }
@@ -63,6 +63,7 @@ func TestStrangersFindNothing(t *testing.T) {
 		"events":            b.do("GET", "/v1/payment_intents/"+intent+"/events", nil).want(200).data()[0]["id"].(string),
 		"deliveries":        endpoint,
 		"quotes":            b.do("POST", "/v1/quotes", order()).want(201).id(),
+		"schedules":         b.schedule(set("cron", "0 9 1 * *")).id(),
 	}
 	strangers := map[string]string{
 		"another merchant": b.issue(storetest.Merchant(t, b.store, 0).ID, payment.Live),

@@ -38,6 +38,7 @@ func (s *Server) humaConfig() huma.Config {
 				{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
 				{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
 				{Name: "Routing", Description: "What a payment would cost, and on which chains."},
+				{Name: "Schedules", Description: "Standing orders: payments at times to come."},
 				{Name: "Account", Description: "What may be spent."},
 				{Name: "Webhooks", Description: "Where events are sent, signed by Standard Webhooks."},
 				{Name: "Service", Description: "Whether the service works."},
@@ -60,6 +61,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "PaymentIntent"
 	case reflect.TypeFor[payment.ReviewState]():
 		return "Review"
+	case reflect.TypeFor[payment.RunResource]():
+		return "ScheduleRun"
 	case reflect.TypeFor[webhooks.Endpoint]():
 		return "WebhookEndpoint"
 	}

@@ -75,22 +75,29 @@ func (r *Relay) Run(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error {
-		tick := time.NewTicker(sweepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				if n, err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
-					r.log.Warn("sweep", zap.Int("handed", n), zap.Error(err))
-				} else if n > 0 {
-					r.log.Info("sweep", zap.Int("handed", n))
-				}
-			}
-		}
+		sweep(ctx, r.log, r.Sweep)
+		return nil
 	})
 	return group.Wait()
+}
+
+// sweep calls round every sweepEvery until ctx ends, and logs how much it did or
+// what stopped it.
+func sweep(ctx context.Context, log *zap.Logger, round func(context.Context) (handed int, err error)) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if n, err := round(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("sweep", zap.Int("handed", n), zap.Error(err))
+			} else if n > 0 {
+				log.Info("sweep", zap.Int("handed", n))
+			}
+		}
+	}
 }
 
 // Sweep takes the intents whose workflow has not been seen in time since they

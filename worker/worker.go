@@ -73,6 +73,7 @@ func RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(workflows.WebhookDelivery, workflow.RegisterOptions{Name: workflows.DeliveryWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Upkeep, workflow.RegisterOptions{Name: workflows.UpkeepWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Restart, workflow.RegisterOptions{Name: workflows.RestartWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.ScheduledPayment, workflow.RegisterOptions{Name: workflows.ScheduledPaymentWorkflow})
 }
 
 // Register names the workflows and the steps.

@@ -12,8 +12,8 @@ import (
 	"github.com/settlehq/settle/payment"
 )
 
-// ask calls the API, expects a status and decodes the answer.
-func ask[T any](t *testing.T, d *deployment.Deployment, method, path, key string, in any, status int) (out T) {
+// answer calls the API, expects a status and decodes the answer.
+func answer[T any](t *testing.T, d *deployment.Deployment, method, path, key string, in any, status int) (out T) {
 	t.Helper()
 	a, err := d.Call(t.Context(), method, path, key, in)
 	if err != nil || a.Status != status {
@@ -34,18 +34,18 @@ func TestQuotedPaymentTellsItsStory(t *testing.T) {
 	d := setup(t, deployment.Options{EventTypes: []string{"*"}})
 	order := deployment.To("ethereum", payeeOn(t, "ethereum"), "3.5")
 	order.Destinations = append(order.Destinations, payment.Destination{Chain: "solana", Address: payeeOn(t, "solana")})
-	quote := ask[struct {
+	quote := answer[struct {
 		ID    string        `json:"id"`
 		Chain payment.Chain `json:"chain"`
 	}](t, d, http.MethodPost, "/v1/quotes", "", order, http.StatusCreated)
-	id := ask[payment.Resource](t, d, http.MethodPost, "/v1/payment_intents", "quoted", map[string]string{"quote": quote.ID}, http.StatusCreated).ID
+	id := answer[payment.Resource](t, d, http.MethodPost, "/v1/payment_intents", "quoted", map[string]string{"quote": quote.ID}, http.StatusCreated).ID
 	proven(t, d, []string{id})
 	paid := d.Get(t, id)
 	if paid.Chain != quote.Chain || paid.Quote != quote.ID {
 		t.Errorf("paid %+v, quoted %+v", paid, quote)
 	}
 
-	route := ask[struct {
+	route := answer[struct {
 		Decisions []struct {
 			Chain  payment.Chain `json:"chain"`
 			Quoted payment.Chain `json:"quoted_chain"`
@@ -63,7 +63,7 @@ func TestQuotedPaymentTellsItsStory(t *testing.T) {
 			t.Errorf("attempts show %s: %s", inside, attempts.Body)
 		}
 	}
-	timeline := ask[struct {
+	timeline := answer[struct {
 		Data []struct{ Kind, Summary string } `json:"data"`
 	}](t, d, http.MethodGet, intents+id+"/timeline", "", nil, http.StatusOK)
 	var kinds []string
@@ -91,11 +91,11 @@ func TestRetryPaysWhatFailedOnItsOnlyChain(t *testing.T) {
 	node := d.Sandbox.Ethereum(t)
 	blocked := payeeOn(t, "ethereum")
 	node.Blacklist(t, blocked, true)
-	report := ask[struct{ Payable, Frozen payment.Answer }](t, d, http.MethodPost, "/v1/addresses/validate", "", map[string]string{"chain": "ethereum", "address": blocked}, http.StatusOK)
+	report := answer[struct{ Payable, Frozen payment.Answer }](t, d, http.MethodPost, "/v1/addresses/validate", "", map[string]string{"chain": "ethereum", "address": blocked}, http.StatusOK)
 	if report.Payable != payment.No || report.Frozen != payment.Yes {
 		t.Errorf("report %+v", report)
 	}
-	id := ask[payment.Resource](t, d, http.MethodPost, "/v1/payment_intents", "one", map[string]any{
+	id := answer[payment.Resource](t, d, http.MethodPost, "/v1/payment_intents", "one", map[string]any{
 		"amount": "2.25", "asset": "USDC", "allowed_chains": []string{"ethereum"},
 		"destinations": []payment.Destination{{Chain: "ethereum", Address: blocked}, {Chain: "solana", Address: sandbox.NewSolanaAddress(t)}},
 	}, http.StatusCreated).ID
@@ -103,7 +103,7 @@ func TestRetryPaysWhatFailedOnItsOnlyChain(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	node.Blacklist(t, blocked, false)
-	again := ask[payment.Resource](t, d, http.MethodPost, intents+id+"/retry", "two", nil, http.StatusCreated)
+	again := answer[payment.Resource](t, d, http.MethodPost, intents+id+"/retry", "two", nil, http.StatusCreated)
 	provenBut(t, d, []string{id, again.ID}, map[string]payment.Status{id: payment.Failed})
 	if r := d.Get(t, again.ID); r.RetryOf != id || r.Chain != "ethereum" {
 		t.Errorf("retry %+v", r)
