@@ -68,7 +68,7 @@ func elsewhere(ctx context.Context, tx *store.Tx, i payment.Intent) (bool, error
 		return false, err
 	}
 	for _, d := range i.Destinations {
-		if d.Chain != i.Chain && !barred[d.Chain] {
+		if d.Chain != i.Chain && !barred[d.Chain] && i.Allows(d.Chain) {
 			return true, nil
 		}
 	}

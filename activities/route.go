@@ -66,11 +66,15 @@ func (s *Steps) SelectRoute(ctx context.Context, in Ref) (State, error) {
 	})
 }
 
-// requestOf is what the route must serve, in the light of what was tried.
+// requestOf is what the route must serve, in the light of what was quoted and
+// of what was tried.
 func requestOf(ctx context.Context, tx *store.Tx, i payment.Intent) (routing.Request, error) {
-	r := routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee, Destinations: i.Destinations}
+	r := routing.Request{Amount: i.Amount, Asset: i.Asset.Code, Priority: i.Priority, MaxFee: i.MaxFee, Allowed: i.Allowed, Destinations: i.Destinations}
 	if i.Sponsored() { // takes nothing of a treasury, and waits for the fee to fall until the payer's authorization ends
 		r.Amount, r.MaxFee = payment.Amount{}, nil
+	}
+	if err := asQuoted(ctx, tx, i.Quote, &r); err != nil {
+		return routing.Request{}, err
 	}
 	if i.Status == payment.Created {
 		return r, nil
@@ -92,6 +96,23 @@ func requestOf(ctx context.Context, tx *store.Tx, i payment.Intent) (routing.Req
 	return r, nil
 }
 
+// asQuoted makes the request keep what a quote promised: the quoted chain comes
+// first as long as it qualifies, and no chain does whose fee is beyond the quote.
+func asQuoted(ctx context.Context, tx *store.Tx, quoteID string, r *routing.Request) error {
+	if quoteID == "" {
+		return nil
+	}
+	quote, err := tx.GetQuote(ctx, quoteID)
+	if err != nil {
+		return err
+	}
+	bound := routing.QuotedMax(quote.Fee)
+	if r.Prefer = payment.Chain(quote.Chain); r.MaxFee == nil || bound.Cmp(*r.MaxFee) < 0 {
+		r.MaxFee = &bound
+	}
+	return nil
+}
+
 // resume takes a reviewed intent back to the route it was on.
 func resume(i payment.Intent) *payment.Intent {
 	if i.Status == payment.Routed {
@@ -111,12 +132,13 @@ func (s *Steps) networks() map[payment.Chain]routing.Network {
 	return out
 }
 
-// outOfSight reports whether a chain of the decision was left out for want of a
-// look at it that may yet come.
+// outOfSight reports whether a chain of the decision that the order allows was
+// left out for want of a look at it that may yet come.
 func (s *Steps) outOfSight(d routing.Decision) bool {
 	return slices.ContainsFunc(d.Candidates, func(c routing.Candidate) bool {
 		desk, ok := s.Desks[c.Chain]
-		return ok && slices.Contains(c.Disqualified, routing.NotObserved) && d.DecidedAt.Sub(desk.unseenSince()) < observeWithin
+		return ok && slices.Contains(c.Disqualified, routing.NotObserved) && !slices.Contains(c.Disqualified, routing.ChainNotAllowed) &&
+			d.DecidedAt.Sub(desk.unseenSince()) < observeWithin
 	})
 }
 

@@ -132,7 +132,7 @@ func createRun(ctx context.Context, tx *store.Tx, schedule payment.Schedule, due
 	}
 	i := payment.Intent{
 		ID: store.NewID("pi"), MerchantID: schedule.MerchantID, Mode: schedule.Mode, Asset: asset, Amount: o.Amount, Destinations: o.Destinations,
-		Priority: o.Priority, MaxFee: o.MaxFee, Reference: o.Reference, Metadata: o.Metadata, RequestID: schedule.RequestID,
+		Allowed: o.Allowed, Priority: o.Priority, MaxFee: o.MaxFee, Reference: o.Reference, Metadata: o.Metadata, RequestID: schedule.RequestID,
 	}
 	reserved, err := ledger.Reserve(ctx, tx, i)
 	if err != nil {

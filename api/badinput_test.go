@@ -50,7 +50,7 @@ func TestBadInputIsRefusedAndWritesNothing(t *testing.T) {
 		{name: "asset in lower case", body: order(set("asset", "usdc")), status: 422, code: api.AssetUnknown, pointer: "#/asset"},
 		{name: "chain not configured", body: order(to("tron", payee)), status: 422, code: api.ChainNotConfigured, pointer: "#/destinations/0/chain"},
 		{name: "no destination", body: order(set("destinations", []any{})), status: 422, code: api.FieldInvalid, pointer: "#/destinations"},
-		{name: "destinations null", body: order(set("destinations", nil)), status: 422, code: api.FieldInvalid, pointer: "#/destinations"},
+		{name: "destinations null", body: order(set("destinations", nil)), status: 422, code: api.FieldMissing, pointer: "#/destinations"},
 		{name: "address missing", body: order(set("destinations", []any{map[string]any{"chain": "solana"}})), status: 422, code: api.FieldMissing, pointer: "#/destinations/0/address"},
 		{name: "chain twice", body: order(set("destinations", []any{
 			map[string]any{"chain": "ethereum", "address": payee}, map[string]any{"chain": "eip155:1", "address": payee}})),

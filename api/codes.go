@@ -35,6 +35,10 @@ const (
 	NotCancelable        Code = "not_cancelable"
 	IdempotencyKeyUsed   Code = "idempotency_key_used"
 	IdempotencyMismatch  Code = "idempotency_mismatch"
+	QuoteUsed            Code = "quote_used"
+	QuoteExpired         Code = "quote_expired"
+	NotRetryable         Code = "not_retryable"
+	AlreadyRetried       Code = "already_retried"
 	Conflict             Code = "conflict"
 	WebhookEndpointLimit Code = "webhook_endpoint_limit"
 	WebhookEndpointOff   Code = "webhook_endpoint_disabled"
@@ -51,7 +55,11 @@ const (
 	AmountAboveLimit     Code = "amount_above_limit"
 	AssetUnknown         Code = "asset_unknown"
 	ChainNotConfigured   Code = "chain_not_configured"
+	ChainNotAllowed      Code = "chain_not_allowed"
 	DestinationDuplicate Code = "destination_duplicate"
+	QuoteNotFound        Code = "quote_not_found"
+	QuoteNoRoute         Code = "quote_no_route"
+	QuoteConflict        Code = "quote_conflict"
 	DeadlinePast         Code = "deadline_past"
 	TimetableInvalid     Code = "timetable_invalid"
 	MetadataInvalid      Code = "metadata_invalid"
@@ -66,6 +74,7 @@ const (
 	AddressTokenAccount Code = payment.AddressTokenAccount
 	AddressForbidden    Code = payment.AddressForbidden
 	AddressFrozen       Code = payment.AddressFrozen
+	AddressBlocked      Code = "address_blocked"
 
 	SponsorshipOff         Code = "sponsorship_off"
 	SponsorshipSpent       Code = "sponsorship_spent"
@@ -121,7 +130,11 @@ var codes = []CodeInfo{
 	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
 
 	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},
-	{IdempotencyKeyUsed, 409, "The Idempotency-Key was used long ago", "Its stored answer has expired, and the payment it made stands: find it in the list, and use a new key for a new payment."},
+	{IdempotencyKeyUsed, 409, "The Idempotency-Key has made another payment", "That payment stands, and its stored answer has expired or is that of another route: find it in the list, and use a new key for a new payment."},
+	{QuoteUsed, 409, "The quote was used", "existing_id is the payment that it made. Ask for a new quote to pay again."},
+	{QuoteExpired, 409, "The quote has expired", "Ask for a new one, or order without one."},
+	{NotRetryable, 409, "Only a payment that ended unpaid can be retried", "One that is under way may still be paid: follow it by its events, or cancel it. To pay again what is settled, order a new payment."},
+	{AlreadyRetried, 409, "The payment was retried", "existing_id is its retry: if that ended unpaid too, retry that one."},
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
 	{AuthorizationTaken, 409, "The authorization has its payment already", "existing_id is that payment, if it is yours. For another payment the payer must sign another nonce."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
@@ -142,6 +155,10 @@ var codes = []CodeInfo{
 	{AmountAboveLimit, 422, "The amount is above your limit for one payment", "Split it, or have the limit raised."},
 	{AssetUnknown, 422, "The asset is not known", "Use one of the codes that errors[].detail lists."},
 	{ChainNotConfigured, 422, "The chain is not configured here", "Use a name or CAIP-2 id that GET /v1/chains lists."},
+	{ChainNotAllowed, 422, "No destination is on a chain that may pay", "Name the chain of a destination in allowed_chains, or leave it out."},
+	{QuoteNotFound, 422, "There is no such quote", "Check the id and the mode of the key."},
+	{QuoteNoRoute, 422, "The quote found no chain that could pay", "Ask for a new quote, or order without one: the payment then waits until a chain can take it or a person decides."},
+	{QuoteConflict, 422, "The field is the quote's", "Leave it out: the quote says it. For another order, ask for another quote."},
 	{DestinationDuplicate, 422, "A chain is named twice among the destinations", "Give at most one address per chain."},
 	{AddressMalformed, 422, "The destination is not an address", "Correct it."},
 	{AddressBadChecksum, 422, "The address's capitals do not match its checksum (EIP-55)", "It is mistyped: copy it again. All lower case skips the check."},
@@ -150,6 +167,7 @@ var codes = []CodeInfo{
 	{AddressTokenAccount, 422, "The address is a token account", "Give the wallet that owns it; Settle finds or creates the token account."},
 	{AddressForbidden, 422, "The address may not be paid", "It is the zero address, the token itself, a treasury, or a wallet that gave its token account away: correct it."},
 	{AddressFrozen, 422, "The payee's token account is frozen", "The token's issuer has frozen it, nothing can be paid into it: ask the payee for another address."},
+	{AddressBlocked, 422, "The operator forbids payments to the address", "Pay another address: a payment to this one is accepted and then rejected, with this as failure.code."},
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
 	{TimetableInvalid, 422, "The schedule's times cannot be followed", "Correct them as errors[].detail says: at in the future, or cron with five fields in a time zone."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},

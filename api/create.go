@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/ledger"
@@ -26,10 +27,31 @@ const (
 // CreateIntentRequest orders a payment. New optional fields must be left out
 // of JSON when they are empty, or stored fingerprints would no longer match.
 type CreateIntentRequest struct {
+	Quote string `json:"quote,omitempty" maxLength:"64" doc:"Order what was quoted: amount, asset, destinations, allowed_chains, priority and max_fee are the quote's and must be left out. A quote makes one payment." example:"qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
 	OrderRequest
 	Deadline  *time.Time        `json:"deadline,omitempty" doc:"The payment expires if it was not sent by then"`
 	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"Your own reference; the list filters by it" example:"invoice-4711"`
 	Metadata  map[string]string `json:"metadata,omitempty" doc:"Up to 20 keys of 1 to 40 characters with values of up to 500"`
+}
+
+// TransformSchema makes what a quote can say optional; understand asks for it
+// where there is no quote.
+func (CreateIntentRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Required = nil
+	return s
+}
+
+// missing lists what an order without a quote must say.
+func (r CreateIntentRequest) missing() (errs []FieldError) {
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"amount", r.Amount != ""}, {"asset", r.Asset != ""}, {"destinations", r.Destinations != nil}} {
+		if !f.given {
+			errs = append(errs, FieldError{"#/" + f.name, FieldMissing, "The field is required, or a quote."})
+		}
+	}
+	return errs
 }
 
 // Balance is what a merchant has of an asset, as decimal strings in units of
@@ -59,14 +81,25 @@ type rawOutput struct {
 	Body        []byte
 }
 
-// create accepts a payment. What is known already is answered from its record
-// before anything else is looked at, since a repetition must get its answer
-// even if by now the deadline passed, the balance is spent or a chain is down.
+// create orders a payment.
 func (s *Server) create(ctx context.Context, in *createInput) (*rawOutput, error) {
+	if in.Body.Quote == "" {
+		in.Body.fill()
+	}
+	return s.place(ctx, createRoute, in.IdempotencyKey, in.Body, func(who principal) (payment.Intent, error) {
+		return s.draft(ctx, who, in.Body)
+	})
+}
+
+// place accepts the payment that draft makes of a request. What is known already
+// is answered from its record before anything else is looked at, since a
+// repetition must get its answer even if by now the deadline passed, the balance
+// is spent, the quote used or a chain down.
+func (s *Server) place(ctx context.Context, route, idempotencyKey string, request any, draft func(principal) (payment.Intent, error)) (*rawOutput, error) {
 	who := caller(ctx)
-	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: createRoute, Key: in.IdempotencyKey}
+	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: route, Key: idempotencyKey}
 	var err error
-	if key.RequestHash, err = fingerprint(createRoute, in.Body); err != nil {
+	if key.RequestHash, err = fingerprint(route, request); err != nil {
 		return nil, err
 	}
 	if out, err := s.replay(ctx, key); out != nil || err != nil {
@@ -75,25 +108,42 @@ func (s *Server) create(ctx context.Context, in *createInput) (*rawOutput, error
 	if err := s.backlog.check(ctx); err != nil {
 		return nil, err
 	}
-	intent, err := s.draft(ctx, who, in.Body)
+	intent, err := draft(who)
 	if err != nil {
 		return nil, err
 	}
 	body, err := s.accept(ctx, &intent, key)
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrInsufficientFunds) {
-		// Perhaps a request with the same key was faster: it has our answer.
-		if out, rerr := s.replay(ctx, key); out != nil || rerr != nil {
-			return out, rerr
-		}
-		if errors.Is(err, store.ErrConflict) {
-			err = fail(IdempotencyKeyUsed, "").because(err)
-		}
+		return s.beaten(ctx, intent, key, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	s.relay.Offer(intent)
 	return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
+}
+
+// beaten answers a request that could not be accepted, perhaps because another
+// one was faster: with the same key, which has our answer, with the same quote,
+// or to retry the same payment.
+func (s *Server) beaten(ctx context.Context, i payment.Intent, key store.IdempotencyKey, cause error) (*rawOutput, error) {
+	if out, err := s.replay(ctx, key); out != nil || err != nil {
+		return out, err
+	}
+	if i.Quote != "" {
+		if _, err := s.unusedQuote(ctx, i.Quote); err != nil {
+			return nil, err
+		}
+	}
+	if i.RetryOf != "" {
+		if err := s.unretried(ctx, i.RetryOf); err != nil {
+			return nil, err
+		}
+	}
+	if errors.Is(cause, store.ErrConflict) {
+		return nil, fail(IdempotencyKeyUsed, "").because(cause)
+	}
+	return nil, cause
 }
 
 // fingerprint tells a repetition from another request: SHA-256 over the route
@@ -125,8 +175,20 @@ func (s *Server) replay(ctx context.Context, key store.IdempotencyKey) (*rawOutp
 	return &rawOutput{Status: record.Status, ContentType: "application/json", Replayed: "true", Body: record.Body}, nil
 }
 
-// draft checks a request and makes the intent that it orders.
+// draft checks a request and makes the intent that it orders. What was quoted is
+// checked like any other order.
 func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest) (payment.Intent, error) {
+	if r.Quote != "" {
+		quoted, err := s.quotedOrder(ctx, r)
+		if err != nil {
+			return payment.Intent{}, err
+		}
+		r.OrderRequest = quoted
+	}
+	errs := r.missing()
+	if len(errs) > 0 {
+		return payment.Intent{}, failFields(errs)
+	}
 	o, errs := s.understand(r.OrderRequest, who.MaxAmount)
 	if r.Deadline != nil && !r.Deadline.After(s.now()) {
 		errs = append(errs, FieldError{"#/deadline", DeadlinePast, codeByName[DeadlinePast].Remedy})
@@ -140,8 +202,8 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 		return payment.Intent{}, err
 	}
 	return payment.Intent{
-		MerchantID: who.ID, Mode: who.Key.Mode, Asset: o.asset, Amount: o.amount, Destinations: o.destinations,
-		Priority: r.Priority, MaxFee: o.maxFee, Deadline: r.Deadline, Reference: r.Reference, Metadata: r.Metadata,
+		MerchantID: who.ID, Mode: who.Key.Mode, Asset: o.asset, Amount: o.amount, Destinations: o.destinations, Allowed: o.allowed,
+		Priority: r.Priority, MaxFee: o.maxFee, Deadline: r.Deadline, Reference: r.Reference, Metadata: r.Metadata, Quote: r.Quote,
 		RequestID: telemetry.RequestID(ctx),
 	}, nil
 }

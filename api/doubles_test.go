@@ -21,6 +21,7 @@ type destinations struct {
 	down   bool
 	panics bool
 	asked  int
+	facts  payment.AddressFacts
 }
 
 // refuse are the answers of the chains' packages to bad addresses.
@@ -50,6 +51,24 @@ func (d *destinations) CheckDestination(_ context.Context, chain payment.Chain, 
 		return payee, nil
 	}
 	return address, nil
+}
+
+// InspectAddress answers by the same table; facts, if set, is what the chain says.
+func (d *destinations) InspectAddress(ctx context.Context, chain payment.Chain, address string) payment.AddressFacts {
+	d.mu.Lock()
+	f := d.facts
+	d.mu.Unlock()
+	var no *payment.AddressError
+	canonical, err := d.CheckDestination(ctx, chain, address)
+	switch {
+	case errors.As(err, &no):
+		f.Refusal = no
+	case err != nil:
+		f.Unchecked = true
+	default:
+		f.Canonical = canonical
+	}
+	return f
 }
 
 func (d *destinations) Chains() []api.ChainInfo {

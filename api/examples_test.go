@@ -101,8 +101,8 @@ func (b *bench) objects(requests map[string]collected, path string) map[string]s
 	return ids
 }
 
-// streams end when the payment does: its events are there, and no more can follow.
-func (b *bench) ended(id string) {
+// finish ends a payment, since streams end when it does: its events are there, and no more can follow.
+func (b *bench) finish(id string) {
 	b.t.Helper()
 	b.do("POST", "/v1/payment_intents/"+id+"/cancel", nil)
 }
@@ -126,7 +126,7 @@ func TestOpenAPIExamplesWork(t *testing.T) {
 		}
 		ids := b.objects(requests, o.path)
 		if strings.HasSuffix(o.path, "/{id}/stream") {
-			b.ended(ids["id"])
+			b.finish(ids["id"])
 		}
 		a := b.send(item, ids)
 		if err := o.check(a); err != nil || a.StatusCode >= 300 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,8 +31,32 @@ func (s *Server) registerIntents() {
 	}, s.list)
 	register(s, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}", id: "get-payment-intent", tag: tag, scope: IntentsRead,
-		summary: "Get a payment", errors: []int{http.StatusNotFound},
+		summary: "Get a payment", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.get)
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}/attempts", id: "list-payment-intent-attempts", tag: tag, scope: IntentsRead,
+		summary:     "List the attempts to make a payment, oldest first",
+		description: "Each with what was signed for it, what became of that, and the proof.",
+		errors:      []int{http.StatusNotFound},
+	}, s.attempts)
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}/route", id: "get-payment-intent-route", tag: tag, scope: IntentsRead,
+		summary:     "Get the routing decisions of a payment, oldest first",
+		description: "As they were made, with the scores, fees and obstacles of then; nothing is computed anew.",
+		errors:      []int{http.StatusNotFound},
+	}, s.decisions)
+	register(s, operation{
+		method: http.MethodGet, path: intentsPath + "/{id}/timeline", id: "get-payment-intent-timeline", tag: tag, scope: IntentsRead,
+		summary: "See what happened to a payment, and when", errors: []int{http.StatusNotFound},
+	}, s.timeline)
+	register(s, operation{
+		method: http.MethodPost, path: retryPath, id: "retry-payment-intent", tag: tag, scope: IntentsWrite, status: http.StatusCreated,
+		summary: "Order again what ended unpaid",
+		description: "Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. " +
+			"Once per payment; a retry that ended unpaid can be retried itself.",
+		errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
+	}, s.retry)
+	answers[ChangedIntent](s, retryPath, "201")
 	register(s, operation{
 		method: http.MethodPost, path: intentsPath + "/{id}/cancel", id: "cancel-payment-intent", tag: tag, scope: IntentsWrite,
 		summary:     "Stop a payment",
@@ -58,14 +83,37 @@ func (s *Server) mine(ctx context.Context, id string) (payment.Intent, error) {
 	return s.store.MerchantIntent(ctx, who.ID, who.Key.Mode, id)
 }
 
-type intentOutput struct{ Body payment.Resource }
+type getInput struct {
+	IntentPath
+	Expand []string `query:"expand" maxItems:"2" doc:"What to show as well, separated by commas" enum:"attempts,ledger_entries"`
+}
 
-func (s *Server) get(ctx context.Context, in *IntentPath) (*intentOutput, error) {
+// ExpandedIntent is a payment with what expand asked for.
+type ExpandedIntent struct {
+	payment.Resource
+	Attempts      []Attempt     `json:"attempts,omitzero" required:"false" doc:"With expand=attempts"`
+	LedgerEntries []LedgerEntry `json:"ledger_entries,omitzero" required:"false" doc:"With expand=ledger_entries"`
+}
+
+type intentOutput struct{ Body ExpandedIntent }
+
+func (s *Server) get(ctx context.Context, in *getInput) (*intentOutput, error) {
 	i, err := s.mine(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &intentOutput{i.Resource()}, nil
+	out := ExpandedIntent{Resource: i.Resource()}
+	if slices.Contains(in.Expand, "attempts") {
+		if out.Attempts, err = s.attemptsOf(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	if slices.Contains(in.Expand, "ledger_entries") {
+		if out.LedgerEntries, err = s.entriesOf(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	return &intentOutput{out}, nil
 }
 
 // Page is what every list answers.
@@ -88,9 +136,12 @@ type listInput struct {
 
 // ListFilters are what a cursor is bound to.
 type ListFilters struct {
-	Status     []string  `query:"status" maxItems:"10" doc:"One or several, separated by commas" enum:"created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected" json:"s"`
-	Chain      string    `query:"chain" maxLength:"80" doc:"Chain that was chosen: name or CAIP-2 id" json:"c"`
-	Reference  string    `query:"reference" maxLength:"200" json:"r"`
+	Status    []string `query:"status" maxItems:"10" doc:"One or several, separated by commas" enum:"created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected" json:"s"`
+	Chain     string   `query:"chain" maxLength:"80" doc:"Chain that was chosen: name or CAIP-2 id" json:"c"`
+	Reference string   `query:"reference" maxLength:"200" json:"r"`
+
+	Metadata map[string]string `query:"metadata,deepObject" doc:"metadata[key]=value; with several, all must match" json:"m,omitempty"`
+
 	CreatedGTE time.Time `query:"created_gte" doc:"Created at this time or later" json:"g"`
 	CreatedLT  time.Time `query:"created_lt" doc:"Created before this time" json:"l"`
 }
@@ -105,11 +156,17 @@ type listOutput struct{ Body IntentList }
 
 func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	who := caller(ctx)
-	f := store.ListFilter{MerchantID: who.ID, Mode: who.Key.Mode, Reference: in.Reference}
-	if len(checkText("query:reference", in.Reference)) > 0 {
-		p := fail(ParameterInvalid, "")
-		p.Errors = []FieldError{{"query:reference", ParameterInvalid, "Use UTF-8 without NUL."}}
-		return nil, p
+	f := store.ListFilter{MerchantID: who.ID, Mode: who.Key.Mode, Reference: in.Reference, Metadata: in.Metadata}
+	if err := checkQuery("query:reference", in.Reference); err != nil {
+		return nil, err
+	}
+	if len(in.Metadata) > maxMetadataKeys {
+		return nil, badParameter("query:metadata", "A payment has at most 20 keys.")
+	}
+	for k, v := range in.Metadata {
+		if err := checkQuery("query:metadata", k, v); err != nil {
+			return nil, err
+		}
 	}
 	for _, status := range in.Status {
 		f.Statuses = append(f.Statuses, payment.Status(status))
@@ -146,4 +203,20 @@ func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		out.NextCursor = encodeCursor("payment_intents", in.ListFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return &listOutput{out}, nil
+}
+
+// checkQuery refuses what Postgres cannot compare with.
+func checkQuery(at string, texts ...string) error {
+	for _, text := range texts {
+		if len(checkText(at, text)) > 0 {
+			return badParameter(at, "Use UTF-8 without NUL.")
+		}
+	}
+	return nil
+}
+
+func badParameter(at, detail string) *Problem {
+	p := fail(ParameterInvalid, detail)
+	p.Errors = []FieldError{{at, ParameterInvalid, detail}}
+	return p
 }

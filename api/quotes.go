@@ -3,43 +3,65 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/routing"
+	"github.com/settlehq/settle/store"
+)
+
+const (
+	quotesPath = "/v1/quotes"
+	// quoteValid is how long a quote may be used. Fees move within it; see
+	// routing.QuotedMax for how far a payment follows them.
+	quoteValid = 2 * time.Minute
 )
 
 func (s *Server) registerQuotes() {
+	const tag = "Routing"
 	register(s, operation{
-		method: http.MethodPost, path: "/v1/quotes", id: "create-quote", tag: "Routing", scope: IntentsRead,
+		method: http.MethodPost, path: quotesPath, id: "create-quote", tag: tag, scope: IntentsRead, status: http.StatusCreated,
 		summary: "See what a payment would cost and which chain would be chosen",
 		description: "The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; " +
-			"the network fee is ours and is never added to the amount.",
+			"the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted " +
+			"chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).",
 		errors: []int{http.StatusBadRequest},
 	}, s.quote)
 	register(s, operation{
-		method: http.MethodGet, path: "/v1/chains", id: "list-chains", tag: "Routing",
-		summary: "List the configured chains and their state",
-	}, s.listChains)
+		method: http.MethodGet, path: quotesPath + "/{id}", id: "get-quote", tag: tag, scope: IntentsRead,
+		summary: "Get a quote", errors: []int{http.StatusNotFound},
+	}, s.getQuote)
 }
 
 // QuoteRequest asks about a payment.
 type QuoteRequest struct{ OrderRequest }
 
-// Quote is the decision that routing would make now.
+// Quote is the decision that routing made when it was asked for, and so what
+// the same order is promised until it expires.
 type Quote struct {
-	Object    string        `json:"object" enum:"quote"`
-	Amount    string        `json:"amount" example:"12.500000"`
-	Asset     string        `json:"asset" example:"USDC"`
-	Chain     payment.Chain `json:"chain,omitempty" doc:"The chain that would be chosen; absent if none qualifies"`
-	Options   []QuoteOption `json:"options" doc:"Best first; those that do not qualify last"`
-	DecidedAt time.Time     `json:"decided_at"`
+	ID        string           `json:"id" example:"qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+	Object    string           `json:"object" enum:"quote"`
+	Mode      payment.Mode     `json:"mode" enum:"test,live"`
+	Amount    string           `json:"amount" example:"12.500000"`
+	Asset     string           `json:"asset" example:"USDC"`
+	Priority  payment.Priority `json:"priority" enum:"cheap,fast,reliable"`
+	MaxFee    string           `json:"max_fee,omitempty" doc:"Decimal string in units of the asset"`
+	Allowed   []payment.Chain  `json:"allowed_chains,omitempty"`
+	Chain     payment.Chain    `json:"chain,omitempty" doc:"The chain that is promised; absent if none qualifies, and then nothing can be ordered by the quote"`
+	TotalFee  string           `json:"total_fee,omitempty" doc:"Expected network fee on it, in units of the asset" example:"0.021000"`
+	FeeBound  string           `json:"fee_bound,omitempty" doc:"A payment by this quote goes over no chain whose network fee is higher when the route is chosen" example:"0.031000"`
+	Options   []RouteOption    `json:"options" doc:"Best first; those that do not qualify last"`
+	DecidedAt time.Time        `json:"decided_at"`
+	ExpiresAt time.Time        `json:"expires_at" doc:"Until then one payment can be ordered by it"`
+	Payment   string           `json:"payment_intent,omitempty" doc:"The payment that it made"`
 }
 
-// QuoteOption is one destination with its marks.
-type QuoteOption struct {
+// RouteOption is one destination with its marks.
+type RouteOption struct {
 	payment.Destination
 	Qualifies  bool       `json:"qualifies"`
 	Problems   []Obstacle `json:"problems" doc:"Why it does not qualify"`
@@ -51,7 +73,7 @@ type QuoteOption struct {
 
 // Obstacle is why a destination does not qualify.
 type Obstacle struct {
-	Code   routing.Disqualifier `json:"code" enum:"not_observed,insufficient_liquidity,fee_above_max,failed_before"`
+	Code   routing.Disqualifier `json:"code" enum:"not_observed,insufficient_liquidity,fee_above_max,failed_before,chain_not_allowed"`
 	Detail string               `json:"detail"`
 }
 
@@ -75,8 +97,11 @@ type Marks struct {
 type quoteInput struct{ Body QuoteRequest }
 type quoteOutput struct{ Body Quote }
 
+// quote decides as routing would now, and stores what it decided.
 func (s *Server) quote(ctx context.Context, in *quoteInput) (*quoteOutput, error) {
-	o, errs := s.understand(in.Body.OrderRequest, caller(ctx).MaxAmount)
+	who := caller(ctx)
+	in.Body.fill()
+	o, errs := s.understand(in.Body.OrderRequest, who.MaxAmount)
 	if len(errs) > 0 {
 		return nil, failFields(errs)
 	}
@@ -88,21 +113,138 @@ func (s *Server) quote(ctx context.Context, in *quoteInput) (*quoteOutput, error
 		return nil, err
 	}
 	d := routing.Score(routing.Request{
-		Amount: o.amount, Asset: o.asset.Code, Priority: in.Body.Priority, MaxFee: o.maxFee, Destinations: o.destinations,
+		Amount: o.amount, Asset: o.asset.Code, Priority: in.Body.Priority, MaxFee: o.maxFee, Allowed: o.allowed, Destinations: o.destinations,
 	}, networks, s.now())
-	return &quoteOutput{renderQuote(d, o.asset)}, nil
+	q := store.Quote{MerchantID: who.ID, Mode: who.Key.Mode}
+	if c, ok := d.Chosen(); ok {
+		q.Chain, q.Fee = c.Chain, c.Fee
+	}
+	if q.Decision, err = json.Marshal(d); err != nil {
+		return nil, fmt.Errorf("quote: %w", err)
+	}
+	if q, err = s.store.CreateQuote(ctx, q, quoteValid); err != nil {
+		return nil, err
+	}
+	return renderQuote(q, "")
 }
 
-func renderQuote(d routing.Decision, asset payment.Asset) Quote {
-	q := Quote{
-		Object: "quote", Amount: d.Request.Amount.Decimal(asset.Decimals), Asset: asset.Code,
-		Options: make([]QuoteOption, len(d.Candidates)), DecidedAt: d.DecidedAt.UTC(),
+// QuotePath names a quote.
+type QuotePath struct {
+	ID string `path:"id" maxLength:"64" example:"qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+}
+
+var quoteID = regexp.MustCompile(`^qt_[0-9a-f]{32}$`)
+
+func (s *Server) getQuote(ctx context.Context, in *QuotePath) (*quoteOutput, error) {
+	if !quoteID.MatchString(in.ID) {
+		return nil, fail(NotFound, "")
 	}
-	if c, ok := d.Chosen(); ok {
-		q.Chain = c.Chain
+	who := caller(ctx)
+	q, usedBy, err := s.store.MerchantQuote(ctx, who.ID, who.Key.Mode, in.ID)
+	if err != nil {
+		return nil, err
 	}
+	return renderQuote(q, usedBy)
+}
+
+// unusedQuote reads a quote of the caller that made no payment yet.
+func (s *Server) unusedQuote(ctx context.Context, id string) (store.Quote, error) {
+	who := caller(ctx)
+	unknown := failFields([]FieldError{{"#/quote", QuoteNotFound, codeByName[QuoteNotFound].Remedy}})
+	if !quoteID.MatchString(id) {
+		return store.Quote{}, unknown
+	}
+	q, usedBy, err := s.store.MerchantQuote(ctx, who.ID, who.Key.Mode, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Quote{}, unknown
+	}
+	if err == nil && usedBy != "" {
+		p := fail(QuoteUsed, "")
+		p.ExistingID = usedBy
+		return store.Quote{}, p
+	}
+	return q, err
+}
+
+// quotedOrder is the order that a request makes by naming a quote. That the
+// quote is used once is guarded when the payment is stored.
+func (s *Server) quotedOrder(ctx context.Context, r CreateIntentRequest) (OrderRequest, error) {
+	if errs := r.besideQuote(); len(errs) > 0 {
+		return OrderRequest{}, failFields(errs)
+	}
+	q, err := s.unusedQuote(ctx, r.Quote)
+	switch {
+	case err != nil:
+		return OrderRequest{}, err
+	case !s.now().Before(q.ExpiresAt):
+		return OrderRequest{}, fail(QuoteExpired, "It expired at "+q.ExpiresAt.UTC().Format(time.RFC3339)+". "+codeByName[QuoteExpired].Remedy)
+	case q.Chain == "":
+		return OrderRequest{}, failFields([]FieldError{{"#/quote", QuoteNoRoute, codeByName[QuoteNoRoute].Remedy}})
+	}
+	d, err := readDecision(q.Decision)
+	if err != nil {
+		return OrderRequest{}, err
+	}
+	asset, _ := payment.AssetByCode(d.Request.Asset)
+	o := order{amount: d.Request.Amount, asset: asset, destinations: d.Request.Destinations, allowed: d.Request.Allowed, maxFee: d.Request.MaxFee}
+	return o.request(d.Request.Priority), nil
+}
+
+// besideQuote lists what a request says though its quote does.
+func (r CreateIntentRequest) besideQuote() (errs []FieldError) {
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{
+		{"amount", r.Amount != ""}, {"asset", r.Asset != ""}, {"destinations", r.Destinations != nil},
+		{"allowed_chains", r.Allowed != nil}, {"priority", r.Priority != ""}, {"max_fee", r.MaxFee != ""},
+	} {
+		if f.given {
+			errs = append(errs, FieldError{"#/" + f.name, QuoteConflict, codeByName[QuoteConflict].Remedy})
+		}
+	}
+	return errs
+}
+
+func readDecision(raw json.RawMessage) (routing.Decision, error) {
+	var d routing.Decision
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return d, fmt.Errorf("routing decision: %w", err)
+	}
+	return d, nil
+}
+
+func renderQuote(q store.Quote, usedBy string) (*quoteOutput, error) {
+	d, err := readDecision(q.Decision)
+	if err != nil {
+		return nil, err
+	}
+	asset, _ := payment.AssetByCode(d.Request.Asset)
+	out := Quote{
+		ID: q.ID, Object: "quote", Mode: q.Mode, Amount: d.Request.Amount.Decimal(asset.Decimals), Asset: asset.Code,
+		Priority: d.Request.Priority, MaxFee: decimal(d.Request.MaxFee, asset), Allowed: d.Request.Allowed, Chain: q.Chain,
+		Options: options(d, asset), DecidedAt: d.DecidedAt.UTC(), ExpiresAt: q.ExpiresAt.UTC(), Payment: usedBy,
+	}
+	if q.Chain != "" {
+		bound := routing.QuotedMax(q.Fee)
+		out.TotalFee, out.FeeBound = decimal(&q.Fee, asset), decimal(&bound, asset)
+	}
+	return &quoteOutput{out}, nil
+}
+
+// decimal writes an amount in units of its asset; "" for none.
+func decimal(a *payment.Amount, asset payment.Asset) string {
+	if a == nil {
+		return ""
+	}
+	return a.Decimal(asset.Decimals)
+}
+
+// options shows the candidates of a decision, in its order.
+func options(d routing.Decision, asset payment.Asset) []RouteOption {
+	all := make([]RouteOption, len(d.Candidates))
 	for i, c := range d.Candidates {
-		option := QuoteOption{
+		option := RouteOption{
 			Destination: payment.Destination{Chain: c.Chain, Address: c.Address},
 			Qualifies:   len(c.Disqualified) == 0, Problems: []Obstacle{}, Fees: []Fee{},
 			TotalFee: c.Fee.Decimal(asset.Decimals), ETASeconds: c.ETASeconds,
@@ -117,9 +259,9 @@ func renderQuote(d routing.Decision, asset payment.Asset) Quote {
 		for _, why := range c.Disqualified {
 			option.Problems = append(option.Problems, Obstacle{why, explain(why)})
 		}
-		q.Options[i] = option
+		all[i] = option
 	}
-	return q
+	return all
 }
 
 func explain(d routing.Disqualifier) string {
@@ -131,73 +273,9 @@ func explain(d routing.Disqualifier) string {
 	case routing.FailedBefore: // of payments under way; a quote has nothing to avoid
 		return "An earlier attempt on this chain died, and another chain qualifies."
 	case routing.FeeAboveMax:
-		return "The network fee is above max_fee."
+		return "The network fee is above max_fee, or above the fee_bound of the quote."
+	case routing.ChainNotAllowed:
+		return "The order's allowed_chains leave this chain out."
 	}
 	return ""
-}
-
-// networks reads what workers last published of each chain.
-func (s *Server) networks(ctx context.Context) (map[payment.Chain]routing.Network, error) {
-	latest, err := s.store.LatestConditions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	networks := make(map[payment.Chain]routing.Network, len(latest))
-	for chain, raw := range latest {
-		var n routing.Network
-		if err := json.Unmarshal(raw, &n); err != nil {
-			return nil, fmt.Errorf("conditions of %s: %w", chain, err)
-		}
-		networks[chain] = n
-	}
-	return networks, nil
-}
-
-// ChainState is a configured chain as workers last saw it.
-type ChainState struct {
-	Object      string        `json:"object" enum:"chain"`
-	Name        payment.Chain `json:"name" example:"ethereum"`
-	CAIP2       string        `json:"caip2" example:"eip155:1"`
-	Token       string        `json:"token" doc:"Contract or mint of the payout token"`
-	NativeAsset string        `json:"native_asset" example:"ETH"`
-	Explorer    string        `json:"explorer_tx_url,omitempty" doc:"With %s for the transaction hash"`
-	Fresh       bool          `json:"fresh" doc:"Workers see the chain now, and payments can be routed to it"`
-	ObservedAt  *time.Time    `json:"observed_at,omitempty"`
-	Head        uint64        `json:"head,omitempty" doc:"Newest block number, or slot"`
-	Finalized   uint64        `json:"finalized,omitempty" doc:"Newest finalized block number, or slot"`
-	ETASeconds  int64         `json:"eta_seconds,omitempty" doc:"From sending to finality, usually"`
-
-	HeadAgeSeconds float64 `json:"head_age_seconds,omitempty" doc:"Age of the newest block when it was read"`
-	LatencyMillis  int64   `json:"latency_millis,omitempty" doc:"Of the last look at the chain"`
-	ErrorRate      float64 `json:"error_rate,omitempty" doc:"Share of requests to its nodes without an answer, lately" minimum:"0" maximum:"1"`
-	Nodes          int     `json:"nodes,omitempty" doc:"Nodes that are asked about the chain"`
-	HealthyNodes   int     `json:"healthy_nodes,omitempty" doc:"Those that answer and are at the head"`
-}
-
-// ChainList is all configured chains.
-type ChainList struct {
-	Page
-	Data []ChainState `json:"data"`
-}
-
-type chainsOutput struct{ Body ChainList }
-
-func (s *Server) listChains(ctx context.Context, _ *struct{}) (*chainsOutput, error) {
-	networks, err := s.networks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := ChainList{Page: Page{Object: "list"}, Data: []ChainState{}}
-	for _, c := range s.destinations.Chains() {
-		state := ChainState{Object: "chain", Name: c.Name, CAIP2: c.CAIP2, Token: c.Token, NativeAsset: c.NativeAsset, Explorer: c.ExplorerTxURL}
-		if n, ok := networks[c.Name]; ok {
-			at := n.ObservedAt.UTC()
-			state.Fresh, state.ObservedAt = s.now().Sub(n.ObservedAt) <= routing.MaxAge, &at
-			state.Head, state.Finalized, state.ETASeconds = n.Head, n.Finalized, n.ETASeconds
-			state.HeadAgeSeconds, state.LatencyMillis, state.ErrorRate = n.HeadAge().Seconds(), n.LatencyMillis, float64(n.ErrorRate)/10000
-			state.Nodes, state.HealthyNodes = n.Nodes, n.HealthyNodes
-		}
-		out.Data = append(out.Data, state)
-	}
-	return &chainsOutput{out}, nil
 }

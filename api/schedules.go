@@ -104,6 +104,7 @@ type Schedule struct {
 	Amount         string                 `json:"amount" example:"12.500000"`
 	Asset          string                 `json:"asset" example:"USDC"`
 	Destinations   []payment.Destination  `json:"destinations"`
+	Allowed        []payment.Chain        `json:"allowed_chains,omitempty"`
 	Priority       payment.Priority       `json:"priority" enum:"cheap,fast,reliable"`
 	MaxFee         string                 `json:"max_fee,omitempty"`
 	Reference      string                 `json:"reference,omitempty"`
@@ -118,7 +119,7 @@ func renderSchedule(s payment.Schedule, now time.Time, skipped []time.Time) Sche
 	out := Schedule{
 		ID: s.ID, Object: "schedule", Mode: s.Mode, Status: s.Status, At: inUTC(s.Timetable.At), Cron: s.Timetable.Cron, EndsAt: inUTC(s.Timetable.EndsAt),
 		CatchUpSeconds: int64(s.CatchUp / time.Second), Amount: s.Order.Amount.Decimal(asset.Decimals), Asset: s.Order.Asset,
-		Destinations: s.Order.Destinations, Priority: s.Order.Priority, Reference: s.Order.Reference, Metadata: s.Order.Metadata,
+		Destinations: s.Order.Destinations, Allowed: s.Order.Allowed, Priority: s.Order.Priority, Reference: s.Order.Reference, Metadata: s.Order.Metadata,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	if s.Timetable.Cron != "" {
@@ -162,6 +163,7 @@ type createScheduleInput struct {
 
 func (s *Server) createSchedule(ctx context.Context, in *createScheduleInput) (*rawOutput, error) {
 	who := caller(ctx)
+	in.Body.fill()
 	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: scheduleRoute, Key: in.IdempotencyKey}
 	var err error
 	if key.RequestHash, err = fingerprint(scheduleRoute, in.Body); err != nil {
@@ -218,7 +220,7 @@ func (s *Server) draftSchedule(ctx context.Context, who principal, r CreateSched
 	}
 	return payment.Schedule{
 		ID: store.NewID("sch"), MerchantID: who.ID, Mode: who.Key.Mode, Timetable: timetable, CatchUp: catchUp, RequestID: telemetry.RequestID(ctx),
-		Order: payment.Order{Asset: o.asset.Code, Amount: o.amount, Destinations: o.destinations, Priority: r.Priority, MaxFee: o.maxFee,
+		Order: payment.Order{Asset: o.asset.Code, Amount: o.amount, Destinations: o.destinations, Allowed: o.allowed, Priority: r.Priority, MaxFee: o.maxFee,
 			Reference: r.Reference, Metadata: r.Metadata},
 	}, nil
 }

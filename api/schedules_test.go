@@ -99,6 +99,20 @@ func TestScheduleRefusesWhatCannotBeFollowed(t *testing.T) {
 	}
 }
 
+// What an order allows holds for every payment of its schedule.
+func TestSchedulesKeepAllowedChains(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := b.schedule(set("cron", "0 9 1 * *"), set("allowed_chains", []string{"eip155:1"}))
+	stored, err := b.store.MerchantSchedule(t.Context(), b.merchant.ID, payment.Live, a.id())
+	if err != nil || !slices.Equal(stored.Order.Allowed, []payment.Chain{"ethereum"}) || stored.Order.Priority != payment.Cheap {
+		t.Errorf("ordered %+v, %v", stored.Order, err)
+	}
+	if got, ok := a.json["allowed_chains"].([]any); !ok || len(got) != 1 || got[0] != "ethereum" {
+		t.Errorf("shown: %s", a.raw)
+	}
+}
+
 func TestConcurrentRequestsMakeOneSchedule(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

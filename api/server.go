@@ -40,6 +40,9 @@ type Destinations interface {
 	// definite no is a *payment.AddressError; any other error means that it
 	// could not be found out.
 	CheckDestination(ctx context.Context, chain payment.Chain, address string) (canonical string, err error)
+	// InspectAddress tells what is known about an address on a chain; what the
+	// chain does not answer is unknown in the facts.
+	InspectAddress(ctx context.Context, chain payment.Chain, address string) payment.AddressFacts
 	// Chains lists the configured chains; the answer never changes.
 	Chains() []ChainInfo
 }
@@ -158,6 +161,8 @@ func (s *Server) route() error {
 	s.registerEvents()
 	s.registerStreams()
 	s.registerQuotes()
+	s.registerChains()
+	s.registerAddresses()
 	s.registerSchedules()
 	s.registerAccount()
 	s.registerWebhooks()

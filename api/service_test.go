@@ -41,7 +41,7 @@ func TestQuoteExplainsEveryOption(t *testing.T) {
 	rows := b.rows()
 	body := order(set("amount", "5"), set("destinations", []any{
 		map[string]any{"chain": "solana", "address": solanaPayee}, map[string]any{"chain": "ethereum", "address": payee}}))
-	a := b.do("POST", "/v1/quotes", body).want(200)
+	a := b.do("POST", "/v1/quotes", body).want(201)
 	options := a.json["options"].([]any)
 	best, other := options[0].(map[string]any), options[1].(map[string]any)
 	if a.json["chain"] != "ethereum" || best["chain"] != "ethereum" || best["qualifies"] != true || best["total_fee"] != "0.030000" || best["eta_seconds"] != float64(900) {
@@ -54,7 +54,7 @@ func TestQuoteExplainsEveryOption(t *testing.T) {
 		t.Errorf("other: %v", other)
 	}
 	body["amount"] = "6"
-	if a := b.do("POST", "/v1/quotes", body).want(200); a.json["chain"] != nil {
+	if a := b.do("POST", "/v1/quotes", body).want(201); a.json["chain"] != nil {
 		t.Errorf("chosen without liquidity: %s", a.raw)
 	}
 	b.do("POST", "/v1/quotes", order(set("amount", "0"))).refused(422, api.AmountNotPositive, "#/amount")

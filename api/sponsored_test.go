@@ -91,6 +91,7 @@ func TestSponsoredPaymentIsAPaymentOfAnothersMoney(t *testing.T) {
 	if c := b.do("POST", list+"/"+a.id()+"/cancel", nil).want(200); c.json["status"] != "canceled" || c.at("balances_after", "available") != "1000.000000" {
 		t.Errorf("cancel: %s", c.raw)
 	}
+	b.do("POST", list+"/"+a.id()+"/retry", nil, idempotent("again")).refused(409, api.NotRetryable, "") // it would spend the merchant's money
 }
 
 // One authorization makes one payment, for ever, whoever brings it under

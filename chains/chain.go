@@ -41,6 +41,10 @@ type Chain interface {
 	// not be found out (only chains that must look on chain return it).
 	CheckDestination(ctx context.Context, address string) (string, error)
 
+	// InspectAddress tells what is known about an address, payable or not. What
+	// the chain does not answer is unknown in the facts.
+	InspectAddress(ctx context.Context, address string) payment.AddressFacts
+
 	// Refresh reads the Conditions from the network. The watcher calls it on
 	// every tick; on error the previous Conditions stay.
 	Refresh(ctx context.Context) error

@@ -24,11 +24,14 @@ CREATE TABLE payment_intents (
   asset           text NOT NULL,
   amount          numeric(78,0) NOT NULL CHECK (amount > 0), -- base units
   destinations    jsonb NOT NULL,
+  allowed_chains  text[] NOT NULL DEFAULT '{}',               -- no other may pay it; empty: each of the destinations' may
   priority        text NOT NULL CHECK (priority IN ('cheap', 'fast', 'reliable')),
   max_fee         numeric(78,0),                              -- base units of asset
   deadline        timestamptz,
   reference       text NOT NULL DEFAULT '',
   metadata        jsonb NOT NULL DEFAULT '{}',
+  quote_id        text,                                       -- the quote that it was ordered by
+  retry_of        text REFERENCES payment_intents,            -- the unpaid payment that it orders again
   status          text NOT NULL DEFAULT 'created',
   substatus       text NOT NULL DEFAULT '',
   review_reason   text NOT NULL DEFAULT '',
@@ -49,6 +52,9 @@ CREATE TABLE payment_intents (
   UNIQUE (merchant_id, mode, idempotency_key),                -- for ever, also after the key's record expired
   CHECK ((hold_id IS NULL) = (payer_authorization IS NOT NULL))
 ) WITH (fillfactor = 70);
+-- A quote makes one payment, and a payment is retried once, however many ask at once.
+CREATE UNIQUE INDEX payment_intents_quote ON payment_intents (quote_id) WHERE quote_id IS NOT NULL;
+CREATE UNIQUE INDEX payment_intents_retry ON payment_intents (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX payment_intents_list ON payment_intents (merchant_id, mode, created_at DESC, id DESC);
 -- No index names status: a change of status is then a change in place (HOT),
 -- and there are five of them in a payment's life. What is open is found by
@@ -98,10 +104,12 @@ BEGIN
     RAISE EXCEPTION 'intent % is % and does not change any more', OLD.id, OLD.status USING ERRCODE = '23001';
   END IF;
   IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.idempotency_key, NEW.asset, NEW.amount, NEW.destinations, NEW.priority,
-      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.payer_authorization, NEW.request_id, NEW.created_at)
+      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.payer_authorization, NEW.request_id, NEW.created_at,
+      NEW.allowed_chains, NEW.quote_id, NEW.retry_of)
      IS DISTINCT FROM
      (OLD.id, OLD.merchant_id, OLD.mode, OLD.idempotency_key, OLD.asset, OLD.amount, OLD.destinations, OLD.priority,
-      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.payer_authorization, OLD.request_id, OLD.created_at) THEN
+      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.payer_authorization, OLD.request_id, OLD.created_at,
+      OLD.allowed_chains, OLD.quote_id, OLD.retry_of) THEN
     RAISE EXCEPTION 'intent %: what was ordered may not change', OLD.id USING ERRCODE = '23001';
   END IF;
   IF NEW.version <> OLD.version + 1 THEN

@@ -143,6 +143,7 @@ func TestIntentGuards(t *testing.T) {
 		for _, set := range []string{
 			"amount = 99", "asset = 'EURC'", "mode = 'test'", "merchant_id = 'mer_2'", "destinations = '[1]'", "priority = 'fast'",
 			"max_fee = 1", "deadline = now()", "reference = 'x'", `metadata = '{"a":"b"}'`, "idempotency_key = 'x'",
+			"allowed_chains = '{eth}'", "quote_id = 'qt_1'", "retry_of = id",
 			"hold_id = gen_random_uuid()", "request_id = 'x'", "created_at = created_at - interval '1 hour'",
 		} {
 			w.refused(t, refusedForGood, "UPDATE payment_intents SET version = version + 1, "+set+" WHERE id = $1", id)
@@ -157,6 +158,30 @@ func TestIntentGuards(t *testing.T) {
 			INSERT INTO payment_intents (id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, hold_id, request_id, created_at, updated_at)
 			SELECT 'pi_x', merchant_id, mode, idempotency_key, asset, amount, destinations, priority, hold_id, request_id, now(), now() FROM payment_intents WHERE id = $1`, id)
 	})
+}
+
+// A quote makes one payment and a payment has one retry, whatever the callers do.
+func TestQuotesAndRetriesAreUsedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.intent(t)
+	w.must(t, "INSERT INTO quotes (id, merchant_id, mode, decision, chain, fee, expires_at) VALUES ('qt_1', 'mer_1', 'live', '{}', 'eth', 5, now() + interval '1 hour')")
+	const order = `
+		WITH i AS (
+		  INSERT INTO payment_intents (id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, hold_id, request_id, created_at, updated_at, quote_id, retry_of)
+		  SELECT $2, merchant_id, mode, $2, asset, amount, destinations, priority, hold_id, request_id, now(), now(), $3, $4 FROM payment_intents WHERE id = $1
+		  RETURNING *)
+		INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
+		SELECT 'evt_' || id, id, merchant_id, mode, 1, 'payment_intent.created', '{}', now() FROM i`
+	w.must(t, order, id, "pi_a", "qt_1", nil)
+	w.refused(t, refusedAsDouble, order, id, "pi_b", "qt_1", nil)
+	w.must(t, order, id, "pi_c", nil, id)
+	w.refused(t, refusedAsDouble, order, id, "pi_d", nil, id)
+	w.refused(t, "23503", order, id, "pi_e", "qt_2", nil)
+	w.refused(t, "23503", order, id, "pi_f", nil, "pi_none")
+	w.refused(t, refusedForGood, "UPDATE quotes SET fee = 6")
+	w.refused(t, refusedForGood, "DELETE FROM quotes")
+	w.refused(t, refusedForGood, "TRUNCATE quotes CASCADE")
 }
 
 func TestTerminalStatusNeedsItsFacts(t *testing.T) {

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"slices"
 	"time"
 )
 
@@ -47,11 +48,14 @@ type Intent struct {
 	Asset        Asset
 	Amount       Amount // base units of Asset
 	Destinations []Destination
+	Allowed      []Chain // no other chain may pay it; empty: each of Destinations may
 	Priority     Priority
 	MaxFee       *Amount // base units of Asset; nil: no bound
 	Deadline     *time.Time
 	Reference    string
 	Metadata     map[string]string
+	Quote        string // id of the quote that it was ordered by; "": none
+	RetryOf      string // id of the unpaid intent that it orders again; "": none
 	Status       Status
 	Substatus    Substatus
 	ReviewReason ReviewReason
@@ -74,6 +78,9 @@ type Intent struct {
 // Sponsored reports whether the money is a payer's own, and only the gas ours.
 func (i Intent) Sponsored() bool { return i.Authorization != nil }
 
+// Allows reports whether the order lets the chain pay it.
+func (i Intent) Allows(c Chain) bool { return len(i.Allowed) == 0 || slices.Contains(i.Allowed, c) }
+
 // APIVersion dates the shape of Resource and of event bodies.
 const APIVersion = "2026-11-01"
 
@@ -94,11 +101,14 @@ type Resource struct {
 	Amount        string              `json:"amount" doc:"Decimal string in units of the asset" example:"12.500000"`
 	Asset         string              `json:"asset" example:"USDC"`
 	Destinations  []Destination       `json:"destinations"`
+	Allowed       []Chain             `json:"allowed_chains,omitempty" doc:"No other chain pays it; absent: each of the destinations may"`
 	Priority      Priority            `json:"priority" enum:"cheap,fast,reliable"`
 	MaxFee        string              `json:"max_fee,omitempty" doc:"Decimal string in units of the asset"`
 	Deadline      *time.Time          `json:"deadline,omitempty"`
 	Reference     string              `json:"reference,omitempty"`
 	Metadata      map[string]string   `json:"metadata,omitempty"`
+	Quote         string              `json:"quote,omitempty" doc:"The quote that it was ordered by"`
+	RetryOf       string              `json:"retry_of,omitempty" doc:"The unpaid payment that it orders again"`
 	Authorization *AuthorizationTerms `json:"authorization,omitempty" doc:"The payer's, if the payment is sponsored: the payer's money moves, not yours"`
 	Chain         Chain               `json:"chain,omitempty" doc:"The chain that was chosen"`
 	Address       string              `json:"address,omitempty" doc:"The destination that was chosen"`
@@ -115,8 +125,8 @@ func (i Intent) Resource() Resource {
 	r := Resource{
 		ID: i.ID, Object: "payment_intent", Mode: i.Mode, Status: i.Status, Substatus: i.Substatus,
 		Amount: i.Amount.Decimal(i.Asset.Decimals), Asset: i.Asset.Code,
-		Destinations: i.Destinations, Priority: i.Priority, Deadline: utc(i.Deadline),
-		Reference: i.Reference, Metadata: i.Metadata, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
+		Destinations: i.Destinations, Allowed: i.Allowed, Priority: i.Priority, Deadline: utc(i.Deadline),
+		Reference: i.Reference, Metadata: i.Metadata, Quote: i.Quote, RetryOf: i.RetryOf, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
 		Failure: i.Failure, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 	if i.Sponsored() {

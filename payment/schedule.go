@@ -15,6 +15,7 @@ type Order struct {
 	Asset        string            `json:"asset"` // code
 	Amount       Amount            `json:"amount"`
 	Destinations []Destination     `json:"destinations"`
+	Allowed      []Chain           `json:"allowed_chains,omitempty"` // no other chain pays; empty: all may
 	Priority     Priority          `json:"priority"`
 	MaxFee       *Amount           `json:"max_fee,omitempty"` // nil: no bound
 	Reference    string            `json:"reference"`

@@ -17,6 +17,8 @@ type Request struct {
 	Asset        string                `json:"asset"`
 	Priority     payment.Priority      `json:"priority"`
 	MaxFee       *payment.Amount       `json:"max_fee,omitempty"` // asset base units
+	Allowed      []payment.Chain       `json:"allowed,omitempty"` // no other chain is taken; empty: all may be
+	Prefer       payment.Chain         `json:"prefer,omitempty"`  // taken if it qualifies, whatever the scores: it was quoted
 	Destinations []payment.Destination `json:"destinations"`
 	Avoid        []payment.Chain       `json:"avoid,omitempty"` // where an attempt has died; taken only if no other chain qualifies
 }
@@ -29,7 +31,8 @@ const (
 	NotObserved           Disqualifier = "not_observed" // no worker has reported the chain lately
 	InsufficientLiquidity Disqualifier = "insufficient_liquidity"
 	FeeAboveMax           Disqualifier = "fee_above_max"
-	FailedBefore          Disqualifier = "failed_before" // an attempt has died there, and another chain qualifies
+	ChainNotAllowed       Disqualifier = "chain_not_allowed" // the order excludes it
+	FailedBefore          Disqualifier = "failed_before"     // an attempt has died there, and another chain qualifies
 )
 
 // Candidate is one destination with its marks.
@@ -79,14 +82,26 @@ func Score(req Request, networks map[payment.Chain]Network, now time.Time) Decis
 	slices.SortStableFunc(d.Candidates, func(a, b Candidate) int {
 		return cmp.Or(
 			cmp.Compare(min(len(a.Disqualified), 1), min(len(b.Disqualified), 1)),
+			cmp.Compare(rank(a, req.Prefer), rank(b, req.Prefer)),
 			cmp.Compare(b.Score, a.Score),
 			cmp.Compare(a.Chain, b.Chain))
 	})
 	return d
 }
 
+// rank puts the preferred chain before all others.
+func rank(c Candidate, prefer payment.Chain) int {
+	if c.Chain == prefer {
+		return 0
+	}
+	return 1
+}
+
 func examine(req Request, dest payment.Destination, networks map[payment.Chain]Network, now time.Time) Candidate {
 	c := Candidate{Chain: dest.Chain, Address: dest.Address}
+	if len(req.Allowed) > 0 && !slices.Contains(req.Allowed, dest.Chain) {
+		c.Disqualified = append(c.Disqualified, ChainNotAllowed)
+	}
 	n, ok := networks[dest.Chain]
 	if !ok || now.Sub(n.ObservedAt) > MaxAge {
 		c.Disqualified = append(c.Disqualified, NotObserved)

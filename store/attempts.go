@@ -114,3 +114,17 @@ func (s *Store) IntentTransfers(ctx context.Context, intentID string) ([]Transfe
 	}
 	return transfers, nil
 }
+
+// Told is one request that was made to tell somebody of an intent.
+type Told = db.ListIntentWebhookAttemptsRow
+
+// IntentWebhookAttempts returns at most limit attempts to deliver the events of
+// an intent, to whatever endpoint, oldest first. The caller has checked whose
+// intent it is.
+func (s *Store) IntentWebhookAttempts(ctx context.Context, intentID string, limit int) ([]Told, error) {
+	rows, err := s.queries.ListIntentWebhookAttempts(ctx, db.ListIntentWebhookAttemptsParams{IntentID: &intentID, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("webhook attempts of intent %s: %w", intentID, err)
+	}
+	return rows, nil
+}

@@ -39,10 +39,28 @@ func intentOf(r db.PaymentIntent) (payment.Intent, error) {
 			return payment.Intent{}, fmt.Errorf("intent %s: authorization: %w", r.ID, err)
 		}
 	}
+	for _, c := range r.AllowedChains {
+		i.Allowed = append(i.Allowed, payment.Chain(c))
+	}
+	if r.QuoteID != nil {
+		i.Quote = *r.QuoteID
+	}
+	if r.RetryOf != nil {
+		i.RetryOf = *r.RetryOf
+	}
 	if r.FailureCode != "" {
 		i.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
 	}
 	return i, nil
+}
+
+// texts are the chains as a column keeps them, which is never NULL.
+func texts(chains []payment.Chain) []string {
+	out := make([]string, len(chains))
+	for n, c := range chains {
+		out[n] = string(c)
+	}
+	return out
 }
 
 func intentsOf(rows []db.PaymentIntent) ([]payment.Intent, error) {

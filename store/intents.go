@@ -68,8 +68,8 @@ func (tx *Tx) accept(ctx context.Context, i payment.Intent, key IdempotencyKey, 
 	}
 	p := db.InsertIntentParams{
 		ID: i.ID, MerchantID: i.MerchantID, Mode: string(i.Mode), IdempotencyKey: key.Key,
-		Asset: i.Asset.Code, Amount: i.Amount, Destinations: destinations, Priority: string(i.Priority),
-		MaxFee: i.MaxFee, Deadline: i.Deadline, Reference: i.Reference, Metadata: metadata,
+		Asset: i.Asset.Code, Amount: i.Amount, Destinations: destinations, AllowedChains: texts(i.Allowed), Priority: string(i.Priority),
+		MaxFee: i.MaxFee, Deadline: i.Deadline, Reference: i.Reference, Metadata: metadata, QuoteID: given(i.Quote), RetryOf: given(i.RetryOf),
 		Status: string(i.Status), Substatus: string(i.Substatus),
 		HoldID: given(i.HoldID), PayerAuthorization: authorization, RequestID: i.RequestID, At: at,
 		EventID: event.id, EventType: string(event.kind), EventBody: event.body,

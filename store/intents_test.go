@@ -67,6 +67,7 @@ func TestCreateIntentStoresWhatWasOrdered(t *testing.T) {
 	order := storetest.Order(m.ID, 12_345)
 	maxFee, deadline := payment.Units(500), time.Now().Add(time.Hour) // in nanoseconds, which no column keeps
 	order.MaxFee, order.Deadline, order.Reference = &maxFee, &deadline, "invoice 7 <&> ünïcode"
+	order.Allowed = []payment.Chain{"solana", storetest.Chain}
 	order.Metadata = map[string]string{"z": "1", "a": "\"quoted\"", "status": "settled"}
 
 	var created payment.Intent

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -36,8 +37,9 @@ type ListFilter struct {
 	Statuses      []payment.Status
 	Chain         payment.Chain
 	Reference     string
-	CreatedAfter  *time.Time // at this time or later
-	CreatedBefore *time.Time // earlier than this time
+	Metadata      map[string]string // all of these
+	CreatedAfter  *time.Time        // at this time or later
+	CreatedBefore *time.Time        // earlier than this time
 }
 
 // Cursor is the place of an intent in a list: the list goes on behind it.
@@ -50,10 +52,16 @@ type Cursor struct {
 // cursor (nil: from the newest on); more reports whether others follow. An
 // intent keeps its place for ever.
 func (s *Store) ListIntents(ctx context.Context, f ListFilter, after *Cursor, limit int) (intents []payment.Intent, more bool, err error) {
+	metadata := json.RawMessage("{}")
+	if len(f.Metadata) > 0 {
+		if metadata, err = json.Marshal(f.Metadata); err != nil {
+			return nil, false, fmt.Errorf("list intents: %w", err)
+		}
+	}
 	p := db.ListIntentsParams{
 		MerchantID: f.MerchantID, Mode: string(f.Mode),
 		CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
-		Chain: given(string(f.Chain)), Reference: given(f.Reference), MaxRows: int32(limit) + 1,
+		Chain: given(string(f.Chain)), Reference: given(f.Reference), Metadata: metadata, MaxRows: int32(limit) + 1,
 	}
 	for _, status := range f.Statuses {
 		p.Statuses = append(p.Statuses, string(status))
@@ -70,6 +78,18 @@ func (s *Store) ListIntents(ctx context.Context, f ListFilter, after *Cursor, li
 	}
 	intents, err = intentsOf(rows)
 	return intents, more, err
+}
+
+// Retry returns the id of the intent that orders another one again, "" if none does.
+func (s *Store) Retry(ctx context.Context, intentID string) (string, error) {
+	id, err := s.queries.GetRetry(ctx, intentID)
+	if isNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("retry of intent %s: %w", intentID, err)
+	}
+	return id, nil
 }
 
 func given(s string) *string {

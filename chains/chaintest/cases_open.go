@@ -103,6 +103,9 @@ func destinations(b *bench) {
 	table = append(table, Destination{Name: "fresh payee", In: payee, Want: payee})
 	for _, d := range table {
 		got, err := b.chain.CheckDestination(b.Context(), d.In)
+		if f := b.chain.InspectAddress(b.Context(), d.In); (f.Refusal == nil) != (d.Code == "") || f.Refusal != nil && f.Refusal.Code != d.Code || d.Code == "" && f.Canonical != d.Want {
+			b.Errorf("%s: facts %+v, %v, want what CheckDestination says", d.Name, f, f.Refusal)
+		}
 		if d.Code == "" {
 			if err != nil || got != d.Want {
 				b.Errorf("%s: %q, %v, want %q", d.Name, got, err, d.Want)
@@ -155,6 +158,11 @@ func unknownInTime(b *bench, o chains.Order, s chains.Signed) {
 	timed("refresh", func(ctx context.Context) {
 		if err := b.chain.Refresh(ctx); err == nil {
 			b.Error("refresh learned something from nobody")
+		}
+	})
+	timed("inspect", func(ctx context.Context) {
+		if f := b.chain.InspectAddress(ctx, o.To); !f.Unchecked || f.Kind != payment.KindUnknown || f.Frozen != payment.Unknown || f.Refusal != nil {
+			b.Errorf("inspect learned %+v from nobody", f)
 		}
 	})
 	if after, ok := b.chain.Conditions(); !ok || !after.ObservedAt.Equal(before.ObservedAt) {

@@ -32,11 +32,16 @@ func parseAddress(text string) (common.Address, error) {
 		return refuse(payment.AddressMalformed, "an address is 0x and 40 hex digits")
 	}
 	address := common.BytesToAddress(raw)
-	mixed := digits != strings.ToLower(digits) && digits != strings.ToUpper(digits)
-	if mixed && address.Hex() != text {
+	if mixed(digits) && address.Hex() != text {
 		return refuse(payment.AddressBadChecksum, "capitals do not match the EIP-55 checksum: copy the address again from its owner")
 	}
 	return address, nil
+}
+
+// mixed reports whether hex digits have small and capital letters: then the
+// capitals are a checksum.
+func mixed(digits string) bool {
+	return digits != strings.ToLower(digits) && digits != strings.ToUpper(digits)
 }
 
 // CheckDestination returns the EIP-55 form of a payout address, or a

@@ -157,3 +157,36 @@ func TestTokenAccountThatCannotBeReadIsUnknown(t *testing.T) {
 		t.Errorf("destination: %q, %v, want unknown", got, err)
 	}
 }
+
+func TestInspectAddress(t *testing.T) {
+	b := setup(t, nil)
+	fresh, frozen, known := newPayee(t), b.newOwner(), b.newOwner()
+	b.net.Freeze(t, frozen.address, true)
+	b.finalize()
+	for _, tt := range []struct {
+		name, address, refused string
+		kind                   payment.AddressKind
+		opens, frozen          payment.Answer
+		own                    bool
+	}{
+		{"new wallet", fresh, "", payment.KindWallet, payment.Yes, payment.No, false},
+		{"wallet with a token account", known.address, "", payment.KindWallet, payment.No, payment.No, false},
+		{"frozen", frozen.address, payment.AddressFrozen, payment.KindWallet, payment.No, payment.Yes, false},
+		{"token account", known.account.String(), payment.AddressTokenAccount, payment.KindTokenAccount, payment.No, payment.No, false},
+		{"mint", b.net.USDCMint, payment.AddressForbidden, payment.KindMint, payment.No, payment.No, false},
+		{"program", sol.TokenProgramID.String(), payment.AddressForbidden, payment.KindProgram, payment.No, payment.No, false},
+		{"ours", b.wallets.Treasury, payment.AddressForbidden, payment.KindWallet, payment.No, payment.No, true},
+		{"of another chain", "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", payment.AddressWrongChain, payment.KindUnknown, payment.Unknown, payment.Unknown, false},
+	} {
+		f := b.chain.InspectAddress(t.Context(), tt.address)
+		if f.Family != "solana" || f.Kind != tt.kind || f.OpensAccount != tt.opens || f.Frozen != tt.frozen || f.Own != tt.own || f.Unchecked {
+			t.Errorf("%s: %+v", tt.name, f)
+		}
+		if (f.Canonical == tt.address) != (tt.kind != payment.KindUnknown) {
+			t.Errorf("%s: canonical %q", tt.name, f.Canonical)
+		}
+		if r := f.Refusal; (r == nil) != (tt.refused == "") || r != nil && r.Code != tt.refused {
+			t.Errorf("%s: refused %v, want %q", tt.name, r, tt.refused)
+		}
+	}
+}

@@ -28,20 +28,62 @@ func (c *Chain) CheckDestination(ctx context.Context, address string) (string, e
 		return "", bad
 	}
 	wallet, tokens, err := c.readPayee(ctx, key)
-	offCurve := !sol.IsOnCurve(key[:])
-	if err != nil && !offCurve {
+	if err != nil && sol.IsOnCurve(key[:]) {
 		return "", fmt.Errorf("check destination %s: %w", key, err)
 	}
-	if bad := checkAccount(wallet); bad != nil {
-		return "", bad
-	}
-	if offCurve {
-		return "", refuse(payment.AddressOffCurve, "no private key can exist for this address: it is derived from a program; use the address of a wallet")
-	}
-	if bad := checkTokens(tokens, key); bad != nil {
+	if bad := checkPayee(key, wallet, tokens); bad != nil {
 		return "", bad
 	}
 	return key.String(), nil
+}
+
+// InspectAddress reads the address, and asks a node within 2 s what lives there
+// and at its token account.
+func (c *Chain) InspectAddress(ctx context.Context, address string) payment.AddressFacts {
+	f := payment.AddressFacts{Family: "solana", Checksum: payment.ChecksumAbsent, Kind: payment.KindUnknown,
+		OpensAccount: payment.Unknown, Frozen: payment.Unknown}
+	key, bad := c.checkOffline(address)
+	f.Refusal = bad
+	if bad != nil && bad.Code != payment.AddressForbidden {
+		return f // no address of this chain
+	}
+	f.Canonical, f.Own = key.String(), c.own(key)
+	wallet, tokens, err := c.readPayee(ctx, key)
+	if f.Refusal == nil {
+		f.Refusal = checkPayee(key, wallet, tokens)
+		f.Unchecked = err != nil && f.Refusal == nil
+	}
+	if err != nil {
+		return f
+	}
+	f.Kind = kindOf(key, wallet)
+	f.OpensAccount = payment.AnswerOf(f.Kind == payment.KindWallet && (tokens == nil || !isToken(tokens.Owner)))
+	f.Frozen = payment.AnswerOf(isFrozen(tokens) || f.Kind == payment.KindTokenAccount && isFrozen(wallet))
+	return f
+}
+
+// kindOf is what lives at an address; a is nil if nothing does.
+func kindOf(key sol.PublicKey, a *account) payment.AddressKind {
+	switch {
+	case a != nil && isToken(a.Owner) && len(a.Data.bytes) == mintSize:
+		return payment.KindMint
+	case a != nil && isToken(a.Owner):
+		return payment.KindTokenAccount
+	case !sol.IsOnCurve(key[:]), a != nil && (a.Executable || a.Owner != sol.SystemProgramID.String()):
+		return payment.KindProgram
+	}
+	return payment.KindWallet
+}
+
+// checkPayee refuses by what lives at the address and at its token account.
+func checkPayee(key sol.PublicKey, wallet, tokens *account) *payment.AddressError {
+	if bad := checkAccount(wallet); bad != nil {
+		return bad
+	}
+	if !sol.IsOnCurve(key[:]) {
+		return refuse(payment.AddressOffCurve, "no private key can exist for this address: it is derived from a program; use the address of a wallet")
+	}
+	return checkTokens(tokens, key)
 }
 
 // readPayee reads what lives at a payee's address and at its associated token
@@ -82,12 +124,17 @@ func (c *Chain) checkOffline(address string) (sol.PublicKey, *payment.AddressErr
 	switch {
 	case key == c.keys.mint:
 		return key, refuse(payment.AddressForbidden, "this is the token itself; use the address of the payee's wallet")
-	case key == c.keys.treasury, key == c.keys.treasuryATA, slices.Contains(c.keys.lanes, key):
+	case c.own(key):
 		return key, refuse(payment.AddressForbidden, "this is an account of ours; use the address of the payee's wallet")
 	case key == sol.SystemProgramID:
 		return key, refuse(payment.AddressForbidden, "this is the system program; use the address of the payee's wallet")
 	}
 	return key, nil
+}
+
+// own reports whether the account is one of ours.
+func (c *Chain) own(key sol.PublicKey) bool {
+	return key == c.keys.treasury || key == c.keys.treasuryATA || slices.Contains(c.keys.lanes, key)
 }
 
 // checkAccount refuses by what lives at the address; nil is a new wallet.

@@ -96,6 +96,16 @@ func (d directory) Admit(ctx context.Context, name payment.Chain, a payment.Auth
 	return a, &payment.AuthorizationError{Code: payment.SponsoringNotOffered, Field: "chain", Detail: fmt.Sprintf("%s submits no authorizations of payers", name)}
 }
 
+// InspectAddress asks the chain.
+func (d directory) InspectAddress(ctx context.Context, name payment.Chain, address string) payment.AddressFacts {
+	for _, n := range d {
+		if n.chain.Info().Name == name {
+			return n.chain.InspectAddress(ctx, address)
+		}
+	}
+	return payment.AddressFacts{Unchecked: true}
+}
+
 // Chains lists what is configured.
 func (d directory) Chains() []api.ChainInfo {
 	out := make([]api.ChainInfo, len(d))

@@ -115,17 +115,23 @@ func End(t testing.TB, s *store.Store, id string, status payment.Status) payment
 	return i
 }
 
+// OpenAttempt gives an intent an attempt that began with a routing decision.
+func OpenAttempt(ctx context.Context, tx *store.Tx, intentID string, route json.RawMessage) (attemptID string, err error) {
+	attempt, err := tx.InsertAttempt(ctx, db.InsertAttemptParams{
+		ID: store.NewID("att"), IntentID: intentID, Chain: string(Chain), Address: Address, Route: route,
+	})
+	return attempt.ID, err
+}
+
 // OpenSlot gives an intent an attempt with a live slot and returns the slot's id.
 func OpenSlot(ctx context.Context, tx *store.Tx, intentID string) (slotID string, err error) {
-	attempt, err := tx.InsertAttempt(ctx, db.InsertAttemptParams{
-		ID: store.NewID("att"), IntentID: intentID, Chain: string(Chain), Address: Address, Route: json.RawMessage("{}"),
-	})
+	attemptID, err := OpenAttempt(ctx, tx, intentID, json.RawMessage("{}"))
 	if err != nil {
 		return "", err
 	}
 	slotID = store.NewID("slot")
 	return slotID, tx.InsertSlot(ctx, db.InsertSlotParams{
-		ID: slotID, AttemptID: attempt.ID, IntentID: intentID, Chain: string(Chain),
+		ID: slotID, AttemptID: attemptID, IntentID: intentID, Chain: string(Chain),
 		Kind: "eip3009", Authority: "0xtreasury", Nonce: slotID,
 	})
 }

@@ -35,7 +35,7 @@ func (q *Queries) DeleteStart(ctx context.Context, intentID string) error {
 }
 
 const getIntent = `-- name: GetIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
 `
 
 func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, error) {
@@ -49,11 +49,14 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 		&i.Asset,
 		&i.Amount,
 		&i.Destinations,
+		&i.AllowedChains,
 		&i.Priority,
 		&i.MaxFee,
 		&i.Deadline,
 		&i.Reference,
 		&i.Metadata,
+		&i.QuoteID,
+		&i.RetryOf,
 		&i.Status,
 		&i.Substatus,
 		&i.ReviewReason,
@@ -76,7 +79,7 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 }
 
 const getMerchantIntent = `-- name: GetMerchantIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
 `
 
 type GetMerchantIntentParams struct {
@@ -96,11 +99,14 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 		&i.Asset,
 		&i.Amount,
 		&i.Destinations,
+		&i.AllowedChains,
 		&i.Priority,
 		&i.MaxFee,
 		&i.Deadline,
 		&i.Reference,
 		&i.Metadata,
+		&i.QuoteID,
+		&i.RetryOf,
 		&i.Status,
 		&i.Substatus,
 		&i.ReviewReason,
@@ -122,8 +128,20 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 	return i, err
 }
 
+const getRetry = `-- name: GetRetry :one
+SELECT id FROM payment_intents WHERE retry_of = $1::text
+`
+
+// The payment that orders another one again; no rows: none does.
+func (q *Queries) GetRetry(ctx context.Context, intentID string) (string, error) {
+	row := q.db.QueryRow(ctx, getRetry, intentID)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
 const idleIntents = `-- name: IdleIntents :many
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
  WHERE p.closed_at IS NULL
    AND (p.created_at, p.id) > ($1::timestamptz, $2::text)
    AND p.updated_at < clock_timestamp() - make_interval(secs => $3::float8)
@@ -167,11 +185,14 @@ func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]Pay
 			&i.Asset,
 			&i.Amount,
 			&i.Destinations,
+			&i.AllowedChains,
 			&i.Priority,
 			&i.MaxFee,
 			&i.Deadline,
 			&i.Reference,
 			&i.Metadata,
+			&i.QuoteID,
+			&i.RetryOf,
 			&i.Status,
 			&i.Substatus,
 			&i.ReviewReason,
@@ -203,15 +224,15 @@ func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]Pay
 const insertIntent = `-- name: InsertIntent :exec
 WITH intent AS (
   INSERT INTO payment_intents (
-    id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-    reference, metadata, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
+    id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline,
+    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
   ) VALUES (
-    $6, $1, $2, $4, $9, $10, $11, $12, $13, $14,
-    $15, $16, $17, $18, $19, $20, $21, 1, $22, $22
+    $6, $1, $2, $4, $9, $10, $11, $12, $13, $14, $15,
+    $16, $17, $18, $19, $20, $21, $22, $23, $24, 1, $25, $25
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
-  VALUES ($23, $6, $1, $2, 1, $24, $25, $22)
+  VALUES ($26, $6, $1, $2, 1, $27, $28, $25)
 ), start AS (
   INSERT INTO intent_starts (intent_id, next_at) VALUES ($6, clock_timestamp() + interval '5 seconds')
 )
@@ -232,11 +253,14 @@ type InsertIntentParams struct {
 	Asset              string
 	Amount             payment.Amount
 	Destinations       json.RawMessage
+	AllowedChains      []string
 	Priority           string
 	MaxFee             *payment.Amount
 	Deadline           *time.Time
 	Reference          string
 	Metadata           json.RawMessage
+	QuoteID            *string
+	RetryOf            *string
 	Status             string
 	Substatus          string
 	HoldID             *string
@@ -263,11 +287,14 @@ func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) erro
 		arg.Asset,
 		arg.Amount,
 		arg.Destinations,
+		arg.AllowedChains,
 		arg.Priority,
 		arg.MaxFee,
 		arg.Deadline,
 		arg.Reference,
 		arg.Metadata,
+		arg.QuoteID,
+		arg.RetryOf,
 		arg.Status,
 		arg.Substatus,
 		arg.HoldID,
@@ -477,7 +504,7 @@ func (q *Queries) ListIntentTransactionResults(ctx context.Context, intentID str
 
 const listIntentTransactions = `-- name: ListIntentTransactions :many
 SELECT ta.slot_id, t.id, t.chain, t.hash, t.sender, t.nonce, t.gas_limit, t.fee_cap, t.tip_cap, t.max_fee,
-       t.created_at, t.send_intent_at, t.last_sent_at
+       t.purpose, t.created_at, t.send_intent_at, t.last_sent_at
   FROM slots s
   JOIN transaction_attempts ta ON ta.slot_id = s.id
   JOIN transactions t ON t.id = ta.transaction_id
@@ -496,6 +523,7 @@ type ListIntentTransactionsRow struct {
 	FeeCap       payment.Amount
 	TipCap       payment.Amount
 	MaxFee       payment.Amount
+	Purpose      string
 	CreatedAt    time.Time
 	SendIntentAt *time.Time
 	LastSentAt   *time.Time
@@ -522,6 +550,7 @@ func (q *Queries) ListIntentTransactions(ctx context.Context, intentID string) (
 			&i.FeeCap,
 			&i.TipCap,
 			&i.MaxFee,
+			&i.Purpose,
 			&i.CreatedAt,
 			&i.SendIntentAt,
 			&i.LastSentAt,
@@ -581,7 +610,7 @@ func (q *Queries) ListIntentTransfers(ctx context.Context, intentID string) ([]L
 }
 
 const listIntents = `-- name: ListIntents :many
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline, reference, metadata, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents
  WHERE merchant_id = $1 AND mode = $2
    AND (created_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
    AND created_at >= coalesce($5::timestamptz, '-infinity')
@@ -589,8 +618,9 @@ SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, prio
    AND ($7::text[] IS NULL OR status = ANY ($7::text[]))
    AND ($8::text IS NULL OR chain = $8::text)
    AND ($9::text IS NULL OR reference = $9::text)
+   AND metadata @> $10::jsonb
  ORDER BY created_at DESC, id DESC
- LIMIT $10
+ LIMIT $11
 `
 
 type ListIntentsParams struct {
@@ -603,6 +633,7 @@ type ListIntentsParams struct {
 	Statuses       []string
 	Chain          *string
 	Reference      *string
+	Metadata       json.RawMessage
 	MaxRows        int32
 }
 
@@ -619,6 +650,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 		arg.Statuses,
 		arg.Chain,
 		arg.Reference,
+		arg.Metadata,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -636,11 +668,14 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 			&i.Asset,
 			&i.Amount,
 			&i.Destinations,
+			&i.AllowedChains,
 			&i.Priority,
 			&i.MaxFee,
 			&i.Deadline,
 			&i.Reference,
 			&i.Metadata,
+			&i.QuoteID,
+			&i.RetryOf,
 			&i.Status,
 			&i.Substatus,
 			&i.ReviewReason,
@@ -670,7 +705,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 }
 
 const lockIntent = `-- name: LockIntent :one
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
 `
 
 type LockIntentRow struct {
@@ -692,11 +727,14 @@ func (q *Queries) LockIntent(ctx context.Context, id string) (LockIntentRow, err
 		&i.PaymentIntent.Asset,
 		&i.PaymentIntent.Amount,
 		&i.PaymentIntent.Destinations,
+		&i.PaymentIntent.AllowedChains,
 		&i.PaymentIntent.Priority,
 		&i.PaymentIntent.MaxFee,
 		&i.PaymentIntent.Deadline,
 		&i.PaymentIntent.Reference,
 		&i.PaymentIntent.Metadata,
+		&i.PaymentIntent.QuoteID,
+		&i.PaymentIntent.RetryOf,
 		&i.PaymentIntent.Status,
 		&i.PaymentIntent.Substatus,
 		&i.PaymentIntent.ReviewReason,
@@ -744,7 +782,7 @@ WITH due AS (
     FROM due WHERE s.intent_id = due.intent_id
   RETURNING s.intent_id
 )
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
 `
 
 // Each sweep takes other rows than its neighbours, and pushes them back by
@@ -766,11 +804,14 @@ func (q *Queries) TakeDueStarts(ctx context.Context, maxRows int32) ([]PaymentIn
 			&i.Asset,
 			&i.Amount,
 			&i.Destinations,
+			&i.AllowedChains,
 			&i.Priority,
 			&i.MaxFee,
 			&i.Deadline,
 			&i.Reference,
 			&i.Metadata,
+			&i.QuoteID,
+			&i.RetryOf,
 			&i.Status,
 			&i.Substatus,
 			&i.ReviewReason,

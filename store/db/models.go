@@ -87,11 +87,14 @@ type PaymentIntent struct {
 	Asset              string
 	Amount             payment.Amount
 	Destinations       json.RawMessage
+	AllowedChains      []string
 	Priority           string
 	MaxFee             *payment.Amount
 	Deadline           *time.Time
 	Reference          string
 	Metadata           json.RawMessage
+	QuoteID            *string
+	RetryOf            *string
 	Status             string
 	Substatus          string
 	ReviewReason       string
@@ -109,6 +112,17 @@ type PaymentIntent struct {
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
 	ClosedAt           *time.Time
+}
+
+type Quote struct {
+	ID         string
+	MerchantID string
+	Mode       string
+	Decision   json.RawMessage
+	Chain      string
+	Fee        payment.Amount
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
 }
 
 type Schedule struct {

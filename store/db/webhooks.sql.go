@@ -553,6 +553,58 @@ func (q *Queries) ListEventDeliveries(ctx context.Context, arg ListEventDeliveri
 	return items, nil
 }
 
+const listIntentWebhookAttempts = `-- name: ListIntentWebhookAttempts :many
+SELECT a.event_id, a.endpoint_id, a.attempt, a.status, a.error, a.sent_at, e.type AS event_type
+  FROM events e JOIN webhook_attempts a ON a.event_id = e.id
+ WHERE e.intent_id = $1
+ ORDER BY a.sent_at, a.event_id, a.endpoint_id, a.attempt
+ LIMIT $2
+`
+
+type ListIntentWebhookAttemptsParams struct {
+	IntentID *string
+	MaxRows  int32
+}
+
+type ListIntentWebhookAttemptsRow struct {
+	EventID    string
+	EndpointID string
+	Attempt    int32
+	Status     int32
+	Error      string
+	SentAt     time.Time
+	EventType  string
+}
+
+// Every attempt at every endpoint for the events of an intent, oldest first.
+func (q *Queries) ListIntentWebhookAttempts(ctx context.Context, arg ListIntentWebhookAttemptsParams) ([]ListIntentWebhookAttemptsRow, error) {
+	rows, err := q.db.Query(ctx, listIntentWebhookAttempts, arg.IntentID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListIntentWebhookAttemptsRow{}
+	for rows.Next() {
+		var i ListIntentWebhookAttemptsRow
+		if err := rows.Scan(
+			&i.EventID,
+			&i.EndpointID,
+			&i.Attempt,
+			&i.Status,
+			&i.Error,
+			&i.SentAt,
+			&i.EventType,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listWebhookEndpoints = `-- name: ListWebhookEndpoints :many
 SELECT id, merchant_id, mode, url, description, event_types, api_version, secret, secret_key_id, previous_secret, previous_secret_until, state, disabled_reason, failures, failing_since, created_at, updated_at FROM webhook_endpoints WHERE merchant_id = $1 AND mode = $2 AND state <> 'deleted' ORDER BY created_at, id
 `

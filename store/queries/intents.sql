@@ -3,11 +3,11 @@
 -- name: InsertIntent :exec
 WITH intent AS (
   INSERT INTO payment_intents (
-    id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-    reference, metadata, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
+    id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline,
+    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
   ) VALUES (
-    @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @priority, sqlc.narg(max_fee), sqlc.narg(deadline),
-    @reference, @metadata, @status, @substatus, sqlc.narg(hold_id), sqlc.narg(payer_authorization), @request_id, 1, @at, @at
+    @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @allowed_chains, @priority, sqlc.narg(max_fee), sqlc.narg(deadline),
+    @reference, @metadata, sqlc.narg(quote_id), sqlc.narg(retry_of), @status, @substatus, sqlc.narg(hold_id), sqlc.narg(payer_authorization), @request_id, 1, @at, @at
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
@@ -80,6 +80,10 @@ SELECT * FROM payment_intents WHERE id = @id;
 -- name: GetMerchantIntent :one
 SELECT * FROM payment_intents WHERE id = @id AND merchant_id = @merchant_id AND mode = @mode;
 
+-- The payment that orders another one again; no rows: none does.
+-- name: GetRetry :one
+SELECT id FROM payment_intents WHERE retry_of = @intent_id::text;
+
 -- Absent bounds become infinities rather than OR branches, so that one plan
 -- walks the index payment_intents_list from the cursor on.
 -- name: ListIntents :many
@@ -91,6 +95,7 @@ SELECT * FROM payment_intents
    AND (sqlc.narg(statuses)::text[] IS NULL OR status = ANY (sqlc.narg(statuses)::text[]))
    AND (sqlc.narg(chain)::text IS NULL OR chain = sqlc.narg(chain)::text)
    AND (sqlc.narg(reference)::text IS NULL OR reference = sqlc.narg(reference)::text)
+   AND metadata @> @metadata::jsonb
  ORDER BY created_at DESC, id DESC
  LIMIT @max_rows;
 
@@ -103,7 +108,7 @@ SELECT * FROM slots WHERE intent_id = @intent_id ORDER BY created_at, id;
 -- The signed bytes stay out: whoever holds them can send them.
 -- name: ListIntentTransactions :many
 SELECT ta.slot_id, t.id, t.chain, t.hash, t.sender, t.nonce, t.gas_limit, t.fee_cap, t.tip_cap, t.max_fee,
-       t.created_at, t.send_intent_at, t.last_sent_at
+       t.purpose, t.created_at, t.send_intent_at, t.last_sent_at
   FROM slots s
   JOIN transaction_attempts ta ON ta.slot_id = s.id
   JOIN transactions t ON t.id = ta.transaction_id

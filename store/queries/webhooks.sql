@@ -242,3 +242,11 @@ SELECT o.event_id, o.endpoint_id FROM (
  WHERE o.failures < @failing_after::integer OR o.place <= @probes::integer
  ORDER BY o.place, o.event_id, o.endpoint_id
  LIMIT @max_rows;
+
+-- Every attempt at every endpoint for the events of an intent, oldest first.
+-- name: ListIntentWebhookAttempts :many
+SELECT a.event_id, a.endpoint_id, a.attempt, a.status, a.error, a.sent_at, e.type AS event_type
+  FROM events e JOIN webhook_attempts a ON a.event_id = e.id
+ WHERE e.intent_id = @intent_id
+ ORDER BY a.sent_at, a.event_id, a.endpoint_id, a.attempt
+ LIMIT @max_rows;
