@@ -33,6 +33,7 @@ const (
 	UnsupportedMediaType Code = "unsupported_media_type"
 
 	NotCancelable        Code = "not_cancelable"
+	NotStartable         Code = "not_startable"
 	IdempotencyKeyUsed   Code = "idempotency_key_used"
 	IdempotencyMismatch  Code = "idempotency_mismatch"
 	Conflict             Code = "conflict"
@@ -53,6 +54,9 @@ const (
 	DestinationDuplicate Code = "destination_duplicate"
 	DeadlinePast         Code = "deadline_past"
 	MetadataInvalid      Code = "metadata_invalid"
+	LineMalformed        Code = "line_malformed"
+	ReferenceDuplicate   Code = "reference_duplicate"
+	BatchTooLong         Code = "batch_too_long"
 	InsufficientFunds    Code = "insufficient_funds"
 	WebhookURLInvalid    Code = "webhook_url_invalid"
 	WebhookURLRefused    Code = "webhook_url_refused"
@@ -105,6 +109,7 @@ var codes = []CodeInfo{
 	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
 
 	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},
+	{NotStartable, 409, "The batch cannot be started", "Only a batch that is ready can be: correct the lines that its errors list and upload it again."},
 	{IdempotencyKeyUsed, 409, "The Idempotency-Key was used long ago", "Its stored answer has expired, and the payment it made stands: find it in the list, and use a new key for a new payment."},
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
@@ -134,6 +139,9 @@ var codes = []CodeInfo{
 	{AddressFrozen, 422, "The payee's token account is frozen", "The token's issuer has frozen it, nothing can be paid into it: ask the payee for another address."},
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
+	{LineMalformed, 422, "A line of the batch is not readable", "Correct it as errors[].detail says; files are UTF-8."},
+	{ReferenceDuplicate, 422, "Another line of the batch has the same reference", "Give each line a reference of its own, or remove the line if it is there twice."},
+	{BatchTooLong, 422, "The batch has more than 100,000 lines", "Split it."},
 	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},
 	{IdempotencyMismatch, 422, "The Idempotency-Key belongs to another request", "existing_id is what it made. Use a new key for a new payment."},
 	{WebhookURLInvalid, 422, "The URL cannot be a webhook endpoint", "Use https, without user, password or fragment."},

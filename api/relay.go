@@ -87,6 +87,9 @@ func (r *Relay) Run(ctx context.Context) error {
 				} else if n > 0 {
 					r.log.Info("sweep", zap.Int("handed", n))
 				}
+				if err := r.SweepBatches(ctx); err != nil && ctx.Err() == nil {
+					r.log.Warn("sweep batches", zap.Error(err))
+				}
 			}
 		}
 	})
@@ -123,6 +126,29 @@ func (r *Relay) Sweep(ctx context.Context) (handed int, err error) {
 		}
 	}
 	return handed, err
+}
+
+// SweepBatches starts the workflows of batches that are processing and have none
+// that was heard of, and deletes what broken uploads have left behind.
+func (r *Relay) SweepBatches(ctx context.Context) error {
+	if _, err := r.store.DropAbandonedUploads(ctx, 2*uploadTimeout); err != nil {
+		return err
+	}
+	due, err := r.store.DueBatches(ctx, relayBatch)
+	for _, b := range due {
+		err = errors.Join(err, r.startBatch(ctx, b))
+	}
+	return err
+}
+
+// startBatch starts the workflow of a batch. One that runs is success.
+func (r *Relay) startBatch(ctx context.Context, b payment.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if _, err := r.temporal.ExecuteWorkflow(ctx, workflows.BatchOptions(b, r.taskQueue), workflows.BatchWorkflow, workflows.BatchInput{BatchID: b.ID}); err != nil {
+		return fmt.Errorf("start workflow of %s: %w", b.ID, err)
+	}
+	return nil
 }
 
 func (r *Relay) try(ctx context.Context, intent payment.Intent) {

@@ -40,6 +40,8 @@ type Destinations interface {
 	// definite no is a *payment.AddressError; any other error means that it
 	// could not be found out.
 	CheckDestination(ctx context.Context, chain payment.Chain, address string) (canonical string, err error)
+	// ReadAddress is CheckDestination as far as nobody needs to be asked.
+	ReadAddress(chain payment.Chain, address string) (canonical string, err error)
 	// Chains lists the configured chains; the answer never changes.
 	Chains() []ChainInfo
 }
@@ -151,6 +153,7 @@ func (s *Server) route() error {
 	s.registerIntents()
 	s.registerEvents()
 	s.registerStreams()
+	s.registerBatches()
 	s.registerQuotes()
 	s.registerAccount()
 	s.registerWebhooks()

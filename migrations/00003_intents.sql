@@ -41,11 +41,14 @@ CREATE TABLE payment_intents (
   failure_message text NOT NULL DEFAULT '',
   hold_id         uuid NOT NULL REFERENCES ledger_transfers,
   request_id      text NOT NULL,
+  batch_id        text,                                       -- the batch and its line that ordered it
+  batch_line      int,
   version         bigint NOT NULL DEFAULT 1,
   created_at      timestamptz NOT NULL,
   updated_at      timestamptz NOT NULL,
   closed_at       timestamptz,                                -- when the status became terminal
-  UNIQUE (merchant_id, mode, idempotency_key)                 -- for ever, also after the key's record expired
+  UNIQUE (merchant_id, mode, idempotency_key),                -- for ever, also after the key's record expired
+  CHECK ((batch_id IS NULL) = (batch_line IS NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX payment_intents_list ON payment_intents (merchant_id, mode, created_at DESC, id DESC);
 -- No index names status: a change of status is then a change in place (HOT),
@@ -96,10 +99,10 @@ BEGIN
     RAISE EXCEPTION 'intent % is % and does not change any more', OLD.id, OLD.status USING ERRCODE = '23001';
   END IF;
   IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.idempotency_key, NEW.asset, NEW.amount, NEW.destinations, NEW.priority,
-      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.request_id, NEW.created_at)
+      NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.request_id, NEW.batch_id, NEW.batch_line, NEW.created_at)
      IS DISTINCT FROM
      (OLD.id, OLD.merchant_id, OLD.mode, OLD.idempotency_key, OLD.asset, OLD.amount, OLD.destinations, OLD.priority,
-      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.request_id, OLD.created_at) THEN
+      OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.request_id, OLD.batch_id, OLD.batch_line, OLD.created_at) THEN
     RAISE EXCEPTION 'intent %: what was ordered may not change', OLD.id USING ERRCODE = '23001';
   END IF;
   IF NEW.version <> OLD.version + 1 THEN

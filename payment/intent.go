@@ -61,9 +61,10 @@ type Intent struct {
 	Address      string // the destination on Chain
 	TxHash       string // of the paying transaction, once it is in a block
 	Failure      *Failure
-	HoldID       string // ledger transfer that holds the funds
-	RequestID    string // correlation id of the creating HTTP request
-	Version      int64  // sequence of the newest event; 1 at creation
+	HoldID       string    // ledger transfer that holds the funds
+	RequestID    string    // correlation id of the creating HTTP request
+	Batch        *BatchRef // the line that ordered it; nil: a request of its own
+	Version      int64     // sequence of the newest event; 1 at creation
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 }
@@ -98,6 +99,7 @@ type Resource struct {
 	TxHash       string            `json:"transaction_hash,omitempty" doc:"The paying transaction, once it is in a block"`
 	Review       *ReviewState      `json:"review,omitempty"`
 	Failure      *Failure          `json:"failure,omitempty"`
+	Batch        *BatchRef         `json:"batch,omitempty" doc:"The line of a batch that ordered it"`
 	Sequence     int64             `json:"sequence" doc:"Number of the newest event of this intent; 1 at creation, gapless"`
 	CreatedAt    time.Time         `json:"created_at"`
 	UpdatedAt    time.Time         `json:"updated_at"`
@@ -110,7 +112,7 @@ func (i Intent) Resource() Resource {
 		Amount: i.Amount.Decimal(i.Asset.Decimals), Asset: i.Asset.Code,
 		Destinations: i.Destinations, Priority: i.Priority, Deadline: utc(i.Deadline),
 		Reference: i.Reference, Metadata: i.Metadata, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
-		Failure: i.Failure, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
+		Failure: i.Failure, Batch: i.Batch, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 	if i.MaxFee != nil {
 		r.MaxFee = i.MaxFee.Decimal(i.Asset.Decimals)

@@ -30,6 +30,9 @@ func intentOf(r db.PaymentIntent) (payment.Intent, error) {
 	if err := json.Unmarshal(r.Metadata, &i.Metadata); err != nil {
 		return payment.Intent{}, fmt.Errorf("intent %s: metadata: %w", r.ID, err)
 	}
+	if r.BatchID != nil && r.BatchLine != nil {
+		i.Batch = &payment.BatchRef{ID: *r.BatchID, Line: int(*r.BatchLine)}
+	}
 	if r.FailureCode != "" {
 		i.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
 	}

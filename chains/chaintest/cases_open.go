@@ -103,6 +103,11 @@ func destinations(b *bench) {
 	table = append(table, Destination{Name: "fresh payee", In: payee, Want: payee})
 	for _, d := range table {
 		got, err := b.chain.CheckDestination(b.Context(), d.In)
+		if read, no := b.chain.ReadAddress(d.In); (no != nil && err == nil) || (no == nil && err == nil && read != got) {
+			b.Errorf("%s: reading gives %q, %v, the chain %q", d.Name, read, no, got)
+		} else if offline := []string{payment.AddressMalformed, payment.AddressBadChecksum, payment.AddressWrongChain}; no == nil && slices.Contains(offline, d.Code) {
+			b.Errorf("%s: reading accepts %q", d.Name, read)
+		}
 		if d.Code == "" {
 			if err != nil || got != d.Want {
 				b.Errorf("%s: %q, %v, want %q", d.Name, got, err, d.Want)

@@ -39,9 +39,14 @@ func parseAddress(text string) (common.Address, error) {
 	return address, nil
 }
 
-// CheckDestination returns the EIP-55 form of a payout address, or a
-// *payment.AddressError. It asks no node.
+// CheckDestination is ReadAddress: no node needs to be asked.
 func (c *Chain) CheckDestination(_ context.Context, text string) (string, error) {
+	return c.ReadAddress(text)
+}
+
+// ReadAddress returns the EIP-55 form of a payout address, or a
+// *payment.AddressError.
+func (c *Chain) ReadAddress(text string) (string, error) {
 	address, err := parseAddress(text)
 	if err != nil {
 		return "", err

@@ -79,6 +79,16 @@ func (d directory) CheckDestination(ctx context.Context, name payment.Chain, add
 	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
 }
 
+// ReadAddress asks nobody.
+func (d directory) ReadAddress(name payment.Chain, address string) (string, error) {
+	for _, n := range d {
+		if n.chain.Info().Name == name {
+			return n.chain.ReadAddress(address)
+		}
+	}
+	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
+}
+
 // Chains lists what is configured.
 func (d directory) Chains() []api.ChainInfo {
 	out := make([]api.ChainInfo, len(d))

@@ -69,6 +69,7 @@ func wellHistories(t *testing.T) {
 	delivery := child(t, d, refused)
 	keep(t, d, delivery, "webhook-retry")
 
+	batchHistories(t, d)
 	round(t, d, "upkeep", workflows.UpkeepWorkflow, workflows.UpkeepInput{Chain: "ethereum"})
 	round(t, d, "restart", workflows.RestartWorkflow)
 

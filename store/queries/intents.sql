@@ -4,10 +4,10 @@
 WITH intent AS (
   INSERT INTO payment_intents (
     id, merchant_id, mode, idempotency_key, asset, amount, destinations, priority, max_fee, deadline,
-    reference, metadata, status, substatus, hold_id, request_id, version, created_at, updated_at
+    reference, metadata, status, substatus, hold_id, request_id, batch_id, batch_line, version, created_at, updated_at
   ) VALUES (
     @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @priority, sqlc.narg(max_fee), sqlc.narg(deadline),
-    @reference, @metadata, @status, @substatus, @hold_id, @request_id, 1, @at, @at
+    @reference, @metadata, @status, @substatus, @hold_id, @request_id, sqlc.narg(batch_id), sqlc.narg(batch_line), 1, @at, @at
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
