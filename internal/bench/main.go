@@ -18,10 +18,14 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds; medians are reported")
 	hooks := flag.Int("webhooks", 0, "measure instead how long this many webhooks take, without and with 50 dead endpoints")
 	perSecond := flag.Float64("webhooks-rate", 4, "payments per second while webhooks are measured, over four merchants")
+	lines := flag.Int("batch", 0, "pay instead a batch of this many lines, with the API and the worker killed twice each, and count on the chains")
 	flag.Parse()
 	measure := func(p *program.Program) bool { return bench(p, *payments, *empties, *rounds) }
 	if *hooks > 0 {
 		measure = func(p *program.Program) bool { return benchWebhooks(p, *hooks, *perSecond) }
+	}
+	if *lines > 0 {
+		measure = func(p *program.Program) bool { return killedBatch(p, *lines) }
 	}
 	if !program.Run("bench", measure) {
 		os.Exit(1)
