@@ -88,8 +88,12 @@ func (s *Steps) stalled(desk *Desk, live slot, seen chains.Sighting) (reason str
 	return "", seen.Kind != chains.Included && live.status() == payment.Submitted
 }
 
-// beat sends heartbeats until stop is called.
+// beat sends heartbeats until stop is called. A step that is called outside of
+// Temporal has nobody to send them to.
 func beat(ctx context.Context) (stop func()) {
+	if !activity.IsActivity(ctx) {
+		return func() {}
+	}
 	done := make(chan struct{})
 	go func() {
 		t := time.NewTicker(heartbeatEvery)
