@@ -1,11 +1,9 @@
 package e2e_test
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
-
 
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/ledger"
@@ -62,7 +60,9 @@ func TestBatchMeetsTroubles(t *testing.T) {
 	id := d.Upload(t, "troubled-batch", orders)
 	d.ChangeBatch(t, id, "start")
 	// Four wait for a person, which is all that may be open.
-	d.AwaitBatch(t, batchWithin, id, func(b deployment.BatchState) bool { return b.Count(payment.ManualReview) == 4 && b.Count(payment.Settled) >= 3 })
+	d.AwaitBatch(t, batchWithin, id, func(b deployment.BatchState) bool {
+		return b.Count(payment.ManualReview) == 4 && b.Count(payment.Settled) >= 3
+	})
 	d.BooksClose(t)
 	canceled := d.ChangeBatch(t, id, "cancel")
 	if canceled.Status != payment.BatchCanceled || canceled.Held != "0.000000" || canceled.Count(payment.ManualReview) != 4 {
@@ -96,13 +96,3 @@ func TestBatchMeetsTroubles(t *testing.T) {
 		t.Errorf("the batch's workflow: %v", err)
 	}
 }
-
-// batchHistories records a batch that is paid.
-func batchHistories(t *testing.T, d *deployment.Deployment) {
-	t.Helper()
-	id := d.Upload(t, fmt.Sprintf("batch-%d", time.Now().UnixNano()), deployment.BatchOrders(t, 3, 2))
-	d.ChangeBatch(t, id, "start")
-	d.AwaitBatch(t, within, id, func(b deployment.BatchState) bool { return b.Status == payment.BatchCompleted })
-	keep(t, d, id, "batch")
-}
-
