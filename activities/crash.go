@@ -34,7 +34,8 @@ func (s *Steps) ByName() map[string]any {
 		"Screen": s.Screen, "SelectRoute": s.SelectRoute, "ReserveNonce": s.ReserveNonce, "Broadcast": s.Broadcast,
 		"AwaitConfirmation": s.AwaitConfirmation, "Settle": s.Settle, "Review": s.Review, "Look": s.Look,
 		"DeliverWebhook": s.DeliverWebhook, "RetryWebhook": s.RetryWebhook,
-		"SweepSlots": s.SweepSlots, "TendLanes": s.TendLanes, "Stranded": s.Stranded, "FillBatch": s.FillBatch,
+		"SweepSlots": s.SweepSlots, "TendLanes": s.TendLanes, "Stranded": s.Stranded,
+		"PaySchedule": s.PaySchedule, "FillBatch": s.FillBatch,
 	}
 }
 

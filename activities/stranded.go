@@ -30,6 +30,11 @@ type OpenPayment struct {
 	RequestID    string                `json:"request_id"`
 }
 
+func openPayment(i payment.Intent) OpenPayment {
+	return OpenPayment{ID: i.ID, MerchantID: i.MerchantID, Status: i.Status, Amount: i.Amount,
+		Asset: i.Asset.Code, Destinations: i.Destinations, Reference: i.Reference, RequestID: i.RequestID}
+}
+
 // Waiting is what may have lost its workflow.
 type Waiting struct {
 	Payments   []OpenPayment `json:"payments"`   // oldest first
@@ -50,8 +55,7 @@ func (s *Steps) Stranded(ctx context.Context, after Cursor) (Waiting, error) {
 	}
 	var out Waiting
 	for _, i := range rows {
-		out.Payments = append(out.Payments, OpenPayment{ID: i.ID, MerchantID: i.MerchantID, Status: i.Status, Amount: i.Amount,
-			Asset: i.Asset.Code, Destinations: i.Destinations, Reference: i.Reference, RequestID: i.RequestID})
+		out.Payments = append(out.Payments, openPayment(i))
 	}
 	if n := len(rows); n == strandedPage {
 		out.Next = Cursor{rows[n-1].CreatedAt, rows[n-1].ID}

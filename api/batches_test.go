@@ -252,7 +252,7 @@ func TestBrokenUploadLeavesNothing(t *testing.T) {
 	if _, err := b.sql.Exec(t.Context(), "UPDATE batches SET created_at = created_at - interval '1 hour'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.server.Relay().SweepBatches(t.Context()); err != nil {
+	if _, err := b.server.Relay().SweepBatches(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if after := b.rows(); !maps.Equal(after, before) {
@@ -350,7 +350,7 @@ func TestBatchHoldsItsTotal(t *testing.T) {
 	}
 	wg.Wait()
 	b.booksClose()
-	if err := b.server.Relay().SweepBatches(t.Context()); err != nil || b.temporal.starts(id) != 1 {
+	if _, err := b.server.Relay().SweepBatches(t.Context()); err != nil || b.temporal.starts(id) != 1 {
 		t.Errorf("started %d times, %v", b.temporal.starts(id), err)
 	}
 	for range 2 {
@@ -384,7 +384,7 @@ func TestBatchWorkflowIsStartedUntilItRuns(t *testing.T) {
 	id := b.upload(file(2)).want(201).id()
 	b.do("POST", batches+"/"+id+"/start", nil).want(200)
 	b.temporal.set(func(c *temporalDouble) { c.down = true })
-	if err := b.server.Relay().SweepBatches(t.Context()); err == nil {
+	if _, err := b.server.Relay().SweepBatches(t.Context()); err == nil {
 		t.Error("nobody noticed that the workflow did not start")
 	}
 	b.temporal.set(func(c *temporalDouble) { c.down = false })
@@ -392,7 +392,7 @@ func TestBatchWorkflowIsStartedUntilItRuns(t *testing.T) {
 		if _, err := b.sql.Exec(t.Context(), "UPDATE batches SET look_at = look_at - interval '1 minute'"); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.server.Relay().SweepBatches(t.Context()); err != nil {
+		if _, err := b.server.Relay().SweepBatches(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

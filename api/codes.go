@@ -39,6 +39,7 @@ const (
 	Conflict             Code = "conflict"
 	WebhookEndpointLimit Code = "webhook_endpoint_limit"
 	WebhookEndpointOff   Code = "webhook_endpoint_disabled"
+	ScheduleOver         Code = "schedule_over"
 
 	ValidationFailed     Code = "validation_failed"
 	FieldMissing         Code = "field_missing"
@@ -53,6 +54,7 @@ const (
 	ChainNotConfigured   Code = "chain_not_configured"
 	DestinationDuplicate Code = "destination_duplicate"
 	DeadlinePast         Code = "deadline_past"
+	TimetableInvalid     Code = "timetable_invalid"
 	MetadataInvalid      Code = "metadata_invalid"
 	LineMalformed        Code = "line_malformed"
 	ReferenceDuplicate   Code = "reference_duplicate"
@@ -114,6 +116,7 @@ var codes = []CodeInfo{
 	{Conflict, 409, "Another change came first", "Read the object again and repeat the request."},
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
 	{WebhookEndpointOff, 409, "The webhook endpoint is disabled", "Enable it first: nothing is sent to a disabled endpoint."},
+	{ScheduleOver, 409, "The schedule pays nothing any more", "It was canceled, or has no due time left: create a new one."},
 
 	{RequestTooLarge, 413, "The body is too large", "Keep it below 64 kB."},
 	{UnsupportedMediaType, 415, "The body's media type is not supported", "Send Content-Type: application/json."},
@@ -138,6 +141,7 @@ var codes = []CodeInfo{
 	{AddressForbidden, 422, "The address may not be paid", "It is the zero address, the token itself, a treasury, or a wallet that gave its token account away: correct it."},
 	{AddressFrozen, 422, "The payee's token account is frozen", "The token's issuer has frozen it, nothing can be paid into it: ask the payee for another address."},
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
+	{TimetableInvalid, 422, "The schedule's times cannot be followed", "Correct them as errors[].detail says: at in the future, or cron with five fields in a time zone."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
 	{LineMalformed, 422, "A line of the batch is not readable", "Correct it as errors[].detail says; files are UTF-8."},
 	{ReferenceDuplicate, 422, "Another line of the batch has the same reference", "Give each line a reference of its own, or remove the line if it is there twice."},

@@ -90,7 +90,7 @@ func (s *Server) intentEvents(ctx context.Context, in *intentEventsInput) (*even
 
 // EventFilters are what a place in the log is bound to.
 type EventFilters struct {
-	Type          []string `query:"type" maxItems:"11" doc:"One or several, separated by commas" enum:"payment_intent.created,payment_intent.routed,payment_intent.submitted,payment_intent.confirming,payment_intent.manual_review,payment_intent.settled,payment_intent.failed,payment_intent.canceled,payment_intent.expired,payment_intent.rejected,payment_intent.updated" json:"t"`
+	Type          []string `query:"type" maxItems:"13" doc:"One or several, separated by commas" enum:"payment_intent.created,payment_intent.routed,payment_intent.submitted,payment_intent.confirming,payment_intent.manual_review,payment_intent.settled,payment_intent.failed,payment_intent.canceled,payment_intent.expired,payment_intent.rejected,payment_intent.updated,webhook_endpoint.disabled,schedule.run_failed" json:"t"`
 	PaymentIntent string   `query:"payment_intent" maxLength:"64" doc:"Id of a payment" json:"i"`
 }
 

@@ -41,7 +41,7 @@ func (b *bench) routes() []route {
 // What no stranger can misuse: these routes make something of the caller's own,
 // or show what is everybody's.
 var callersOwn = []route{
-	{"POST", "/v1/payment_intents"}, {"POST", "/v1/batches"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"GET", "/v1/chains"},
+	{"POST", "/v1/payment_intents"}, {"POST", "/v1/batches"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"POST", "/v1/schedules"}, {"GET", "/v1/chains"},
 	{"GET", "/v1/events/stream"}, // TestStreamsAreTheMerchantsOwn
 }
 
@@ -56,13 +56,14 @@ func TestStrangersFindNothing(t *testing.T) {
 	b := setup(t)
 	endpoint := b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com/hook","event_types":["*"]}`).want(201).id()
 	intent := b.create().id()
-	batch := b.upload("amount,asset,chain,address\n1,USDC,ethereum,"+payee+"\n0,USDC,ethereum,"+payee+"\n").want(201).id()
+	batch := b.upload("amount,asset,chain,address\n1,USDC,ethereum," + payee + "\n0,USDC,ethereum," + payee + "\n").want(201).id()
 	objects := map[string]string{ // by the collection that the id is of
 		"payment_intents":   intent,
 		"webhook_endpoints": endpoint,
 		"batches":           batch,
 		"events":            b.do("GET", "/v1/payment_intents/"+intent+"/events", nil).want(200).data()[0]["id"].(string),
 		"deliveries":        endpoint,
+		"schedules":         b.schedule(set("cron", "0 9 1 * *")).id(),
 	}
 	strangers := map[string]string{
 		"another merchant": b.issue(storetest.Merchant(t, b.store, 0).ID, payment.Live),

@@ -39,6 +39,7 @@ func (s *Server) humaConfig() huma.Config {
 				{Name: "Batches", Description: "Many payments in one file."},
 				{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
 				{Name: "Routing", Description: "What a payment would cost, and on which chains."},
+				{Name: "Schedules", Description: "Standing orders: payments at times to come."},
 				{Name: "Account", Description: "What may be spent."},
 				{Name: "Webhooks", Description: "Where events are sent, signed by Standard Webhooks."},
 				{Name: "Service", Description: "Whether the service works."},
@@ -61,6 +62,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "PaymentIntent"
 	case reflect.TypeFor[payment.ReviewState]():
 		return "Review"
+	case reflect.TypeFor[payment.RunResource]():
+		return "ScheduleRun"
 	case reflect.TypeFor[webhooks.Endpoint]():
 		return "WebhookEndpoint"
 	}

@@ -75,25 +75,33 @@ func (r *Relay) Run(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error {
-		tick := time.NewTicker(sweepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				if n, err := r.Sweep(ctx); err != nil && ctx.Err() == nil {
-					r.log.Warn("sweep", zap.Int("handed", n), zap.Error(err))
-				} else if n > 0 {
-					r.log.Info("sweep", zap.Int("handed", n))
-				}
-				if err := r.SweepBatches(ctx); err != nil && ctx.Err() == nil {
-					r.log.Warn("sweep batches", zap.Error(err))
-				}
-			}
-		}
+		sweep(ctx, r.log, r.Sweep)
+		return nil
+	})
+	group.Go(func() error {
+		sweep(ctx, r.log, r.SweepBatches)
+		return nil
 	})
 	return group.Wait()
+}
+
+// sweep calls round every sweepEvery until ctx ends, and logs how much it did or
+// what stopped it.
+func sweep(ctx context.Context, log *zap.Logger, round func(context.Context) (handed int, err error)) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if n, err := round(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("sweep", zap.Int("handed", n), zap.Error(err))
+			} else if n > 0 {
+				log.Info("sweep", zap.Int("handed", n))
+			}
+		}
+	}
 }
 
 // Sweep takes the intents whose workflow has not been seen in time since they
@@ -129,16 +137,21 @@ func (r *Relay) Sweep(ctx context.Context) (handed int, err error) {
 }
 
 // SweepBatches starts the workflows of batches that are processing and have none
-// that was heard of, and deletes what broken uploads have left behind.
-func (r *Relay) SweepBatches(ctx context.Context) error {
+// that was heard of, and deletes what broken uploads have left behind. It returns how
+// many workflows it started.
+func (r *Relay) SweepBatches(ctx context.Context) (handed int, err error) {
 	if _, err := r.store.DropAbandonedUploads(ctx, 2*uploadTimeout); err != nil {
-		return err
+		return 0, err
 	}
 	due, err := r.store.DueBatches(ctx, relayBatch)
 	for _, b := range due {
-		err = errors.Join(err, r.startBatch(ctx, b))
+		if failed := r.startBatch(ctx, b); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			handed++
+		}
 	}
-	return err
+	return handed, err
 }
 
 // startBatch starts the workflow of a batch. One that runs is success.

@@ -98,14 +98,15 @@ type Server struct {
 	guard        webhooks.Guard
 	now          func() time.Time
 
-	keys    *keyring
-	limiter *limiter
-	backlog *backlog
-	relay   *Relay
-	streams *streams
-	engine  *gin.Engine
-	api     huma.API
-	spec    spec
+	keys      *keyring
+	limiter   *limiter
+	backlog   *backlog
+	relay     *Relay
+	scheduler *scheduler
+	streams   *streams
+	engine    *gin.Engine
+	api       huma.API
+	spec      spec
 }
 
 // New builds the server. It opens nothing and asks nobody.
@@ -122,11 +123,12 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, chains: make(map[string]ChainInfo),
 		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
-		keys:    &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, log: d.Log, entries: make(map[string]*keyEntry)},
-		limiter: newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
-		backlog: &backlog{store: d.Store, max: d.MaxBacklog, now: d.Now},
-		relay:   NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
-		streams: newStreams(d.Store, d.MaxStreams, d.Log),
+		keys:      &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, log: d.Log, entries: make(map[string]*keyEntry)},
+		limiter:   newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
+		backlog:   &backlog{store: d.Store, max: d.MaxBacklog, now: d.Now},
+		relay:     NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
+		scheduler: &scheduler{store: d.Store, temporal: d.Temporal, taskQueue: d.TaskQueue, now: d.Now},
+		streams:   newStreams(d.Store, d.MaxStreams, d.Log),
 	}
 	for _, c := range d.Destinations.Chains() {
 		s.chains[string(c.Name)], s.chains[c.CAIP2] = c, c
@@ -155,6 +157,7 @@ func (s *Server) route() error {
 	s.registerStreams()
 	s.registerBatches()
 	s.registerQuotes()
+	s.registerSchedules()
 	s.registerAccount()
 	s.registerWebhooks()
 	s.registerHealth()
@@ -198,6 +201,10 @@ func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Dura
 		return nil
 	})
 	group.Go(func() error { return s.relay.Run(ctx) })
+	group.Go(func() error {
+		sweep(ctx, s.log, s.scheduler.Sweep)
+		return nil
+	})
 	group.Go(func() error {
 		s.keys.listen(ctx)
 		return nil

@@ -49,17 +49,8 @@ func (d *Deliverer) disable(ctx context.Context, id string, reason DisabledReaso
 		if err != nil {
 			return err
 		}
-		event, err := eventAbout(endpointOf(row), EndpointDisabled, row.UpdatedAt)
-		if err != nil {
-			return err
-		}
-		if err := tx.InsertEvent(ctx, event); err != nil {
-			return err
-		}
-		recipients, err := tx.EventRecipients(ctx, event.ID)
-		for _, other := range recipients {
-			announced = append(announced, DeliveryRef{EventID: event.ID, EndpointID: other, NextDue: row.UpdatedAt})
-		}
+		e := endpointOf(row)
+		announced, err = Announce(ctx, tx, e.MerchantID, e.Mode, EndpointDisabled, e, row.UpdatedAt)
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,25 +13,27 @@ import (
 	"github.com/settlehq/settle/store/db"
 )
 
-// Events about endpoints. They are in the event log like those about payments.
+// Events that are not about a payment. They are in the event log like the others.
 const (
 	// EndpointDisabled announces that Settle stopped sending to an endpoint; the
 	// merchant's other endpoints get it.
 	EndpointDisabled payment.EventType = "webhook_endpoint.disabled"
 	// EndpointTest is sent to one endpoint because somebody asked for it.
 	EndpointTest payment.EventType = "webhook_endpoint.test"
+	// RunFailed announces a due time of a schedule at which no payment could be made.
+	RunFailed payment.EventType = "schedule.run_failed"
 )
 
 const maxEventTypes = 32
 
 // DefaultEventTypes are the ends of a payment, the one state in which it waits
-// for a person, and the end of another endpoint.
+// for a person, the end of another endpoint, and a schedule that could not pay.
 func DefaultEventTypes() []string {
 	var types []string
 	for _, s := range []payment.Status{payment.Settled, payment.Failed, payment.Canceled, payment.Expired, payment.Rejected, payment.ManualReview} {
 		types = append(types, string(payment.EventTypeOf(s)))
 	}
-	return append(types, string(EndpointDisabled))
+	return append(types, string(EndpointDisabled), string(RunFailed))
 }
 
 // eventTypes checks a subscription and fills in the default. A type that no
@@ -42,7 +45,7 @@ func eventTypes(asked []string) ([]string, error) {
 	if len(asked) > maxEventTypes {
 		return nil, fmt.Errorf("%w: %d of them, at most %d", ErrEventType, len(asked), maxEventTypes)
 	}
-	known := []string{string(payment.IntentUpdated), string(EndpointDisabled)}
+	known := []string{string(payment.IntentUpdated), string(EndpointDisabled), string(RunFailed)}
 	for _, s := range payment.Statuses() {
 		known = append(known, string(payment.EventTypeOf(s)))
 	}
@@ -58,11 +61,20 @@ func eventTypes(asked []string) ([]string, error) {
 	return slices.Compact(types), nil
 }
 
-// eventAbout renders an event about an endpoint, in the shape of
-// payment.Event: its bytes are what is stored and signed.
-func eventAbout(e Endpoint, kind payment.EventType, at time.Time) (db.InsertEventParams, error) {
+// about is what an event that is about no payment tells.
+type about struct {
+	merchantID string
+	mode       payment.Mode
+	kind       payment.EventType
+	object     any // what the event is about, as the API shows it
+	at         time.Time
+}
+
+// render is the event in the shape of payment.Event: its bytes are what is
+// stored and signed.
+func (a about) render() (db.InsertEventParams, error) {
 	type data struct {
-		Object Endpoint `json:"object"`
+		Object any `json:"object"`
 	}
 	id := store.NewID("evt")
 	body, err := json.Marshal(struct {
@@ -72,9 +84,30 @@ func eventAbout(e Endpoint, kind payment.EventType, at time.Time) (db.InsertEven
 		APIVersion string            `json:"api_version"`
 		Timestamp  time.Time         `json:"timestamp"`
 		Data       data              `json:"data"`
-	}{id, "event", kind, payment.APIVersion, at.UTC(), data{e}})
+	}{id, "event", a.kind, payment.APIVersion, a.at.UTC(), data{a.object}})
 	if err != nil {
-		return db.InsertEventParams{}, fmt.Errorf("event %s of %s: %w", kind, e.ID, err)
+		return db.InsertEventParams{}, fmt.Errorf("event %s of %s: %w", a.kind, a.merchantID, err)
 	}
-	return db.InsertEventParams{ID: id, MerchantID: e.MerchantID, Mode: string(e.Mode), Type: string(kind), Body: body, CreatedAt: at}, nil
+	return db.InsertEventParams{ID: id, MerchantID: a.merchantID, Mode: string(a.mode), Type: string(a.kind), Body: body, CreatedAt: a.at}, nil
+}
+
+// Announce writes an event that is about no payment but about object, as the
+// API shows it, and returns its deliveries, which are due now.
+func Announce(ctx context.Context, tx *store.Tx, merchantID string, mode payment.Mode, kind payment.EventType, object any, at time.Time) ([]DeliveryRef, error) {
+	event, err := about{merchantID, mode, kind, object, at}.render()
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.InsertEvent(ctx, event); err != nil {
+		return nil, fmt.Errorf("event %s of %s: %w", kind, merchantID, err)
+	}
+	recipients, err := tx.EventRecipients(ctx, event.ID)
+	if err != nil {
+		return nil, fmt.Errorf("recipients of %s: %w", event.ID, err)
+	}
+	due := make([]DeliveryRef, len(recipients))
+	for n, endpoint := range recipients {
+		due[n] = DeliveryRef{EventID: event.ID, EndpointID: endpoint, NextDue: at}
+	}
+	return due, nil
 }

@@ -87,7 +87,7 @@ func Test(ctx context.Context, st *store.Store, r EndpointRef) (DeliveryRef, err
 		if err != nil {
 			return err
 		}
-		if event, err = eventAbout(e, EndpointTest, at); err != nil {
+		if event, err = (about{e.MerchantID, e.Mode, EndpointTest, e, at}).render(); err != nil {
 			return err
 		}
 		if err := tx.InsertEvent(ctx, event); err != nil {

@@ -75,6 +75,7 @@ func RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(workflows.Batch, workflow.RegisterOptions{Name: workflows.BatchWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Upkeep, workflow.RegisterOptions{Name: workflows.UpkeepWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Restart, workflow.RegisterOptions{Name: workflows.RestartWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.ScheduledPayment, workflow.RegisterOptions{Name: workflows.ScheduledPaymentWorkflow})
 }
 
 // Register names the workflows and the steps.

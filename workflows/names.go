@@ -13,14 +13,15 @@ import (
 
 // Names that clients and operators use.
 const (
-	PaymentWorkflow  = "Payment"         // workflow type; its id is the intent's id
-	DeliveryWorkflow = "WebhookDelivery" // workflow type; retries one delivery
-	BatchWorkflow    = "Batch"           // workflow type; its id is the batch's id
-	UpkeepWorkflow   = "Upkeep"          // workflow type; looks after what lives on one chain
-	RestartWorkflow  = "Restart"         // workflow type; starts what has lost its workflow
-	ReviewSignal     = "review"          // payload: payment.Review
-	LookSignal       = "look"            // no payload: what the intent waits for was decided elsewhere
-	StateQuery       = "state"           // answer: activities.State
+	PaymentWorkflow          = "Payment"          // workflow type; its id is the intent's id
+	DeliveryWorkflow         = "WebhookDelivery"  // workflow type; retries one delivery
+	BatchWorkflow            = "Batch"            // workflow type; its id is the batch's id
+	UpkeepWorkflow           = "Upkeep"           // workflow type; looks after what lives on one chain
+	RestartWorkflow          = "Restart"          // workflow type; starts what has lost its workflow
+	ScheduledPaymentWorkflow = "ScheduledPayment" // workflow type; creates the payment of a schedule's due time
+	ReviewSignal             = "review"           // payload: payment.Review
+	LookSignal               = "look"             // no payload: what the intent waits for was decided elsewhere
+	StateQuery               = "state"            // answer: activities.State
 )
 
 // Search attributes, registered in the namespace.

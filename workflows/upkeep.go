@@ -65,9 +65,7 @@ func Restart(ctx workflow.Context) (activities.Cursor, error) {
 	}
 	var payments []workflow.ChildWorkflowFuture
 	for _, p := range waiting.Payments {
-		cctx := workflow.WithChildOptions(ctx, restartOptions(p))
-		in := PaymentInput{IntentID: p.ID, Asked: p.Status == payment.ManualReview}
-		payments = append(payments, workflow.ExecuteChildWorkflow(cctx, Payment, in))
+		payments = append(payments, startPayment(ctx, p))
 	}
 	err := startDeliveries(ctx, waiting.Deliveries)
 	for _, p := range payments {
@@ -76,9 +74,9 @@ func Restart(ctx workflow.Context) (activities.Cursor, error) {
 	return waiting.Next, err
 }
 
-// restartOptions start a payment's workflow as StartOptions do, though one may
+// startPayment starts a payment's workflow as StartOptions do, though one may
 // have ended under its id.
-func restartOptions(p activities.OpenPayment) workflow.ChildWorkflowOptions {
+func startPayment(ctx workflow.Context, p activities.OpenPayment) workflow.ChildWorkflowFuture {
 	i := payment.Intent{ID: p.ID, MerchantID: p.MerchantID, Amount: p.Amount, Destinations: p.Destinations, Reference: p.Reference, RequestID: p.RequestID}
 	i.Asset, _ = payment.AssetByCode(p.Asset) // one that was accepted
 	o := apart(i.ID)
@@ -86,5 +84,6 @@ func restartOptions(p activities.OpenPayment) workflow.ChildWorkflowOptions {
 	o.Memo = memo(i)
 	o.StaticSummary = summary(i)
 	o.StaticDetails = details(i)
-	return o
+	in := PaymentInput{IntentID: p.ID, Asked: p.Status == payment.ManualReview}
+	return workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), Payment, in)
 }

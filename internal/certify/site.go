@@ -11,6 +11,7 @@ import (
 
 	enums "go.temporal.io/api/enums/v1"
 
+	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
@@ -22,6 +23,9 @@ const (
 	reviewAbove = 500_000_000 // USDC base units; what is above is approved by signal
 	largeEvery  = 9           // payments
 	largeAmount = "500.00"    // and the number of the payment
+
+	scheduledEvery = 7               // payments: by a schedule that pays once
+	scheduledIn    = 2 * time.Second // from the order on
 )
 
 // site is one Settle with a merchant who never stops paying.
@@ -31,9 +35,10 @@ type site struct {
 	t      sandbox.T
 	chains []payment.Chain
 
-	mu       sync.Mutex
-	accepted []payment.Resource // as answered
-	refused  []string           // orders that were answered with a no
+	mu        sync.Mutex
+	accepted  []payment.Resource // as answered
+	scheduled []string           // ids of schedules whose payment is not known yet
+	refused   []string           // orders that were answered with a no, and schedules that did not pay
 }
 
 func newSite(t sandbox.T, s *sandbox.Sandbox, name string, o deployment.Options, chains ...payment.Chain) *site {
@@ -70,35 +75,97 @@ func (s *site) merchant(ctx context.Context, every time.Duration) {
 	}
 }
 
-// order is what a careful merchant does: the same request with the same key
-// until there is an answer, whatever happens meanwhile.
+// order orders the nth payment, now or by a schedule.
 func (s *site) order(n int) {
-	ctx := s.t.Context()
 	chain := s.chains[n%len(s.chains)]
 	amount := fmt.Sprintf("%d.%06d", 1+n%40, n)
-	if n%largeEvery == 0 {
+	scheduled := n%scheduledEvery == 0
+	if n%largeEvery == 0 && !scheduled { // a reviewer has to know of it
 		amount = fmt.Sprintf("%s%04d", largeAmount, n)
 	}
 	order := deployment.To(chain, s.payee(chain), amount)
 	order.Reference = fmt.Sprintf("%s-%d", s.name, n)
+	if scheduled {
+		later := struct {
+			deployment.Order
+			At time.Time `json:"at"`
+		}{order, time.Now().Add(scheduledIn).UTC().Truncate(time.Second)}
+		var schedule api.Schedule
+		if s.ask("/v1/schedules", order.Reference, later, &schedule) {
+			s.mu.Lock()
+			s.scheduled = append(s.scheduled, schedule.ID)
+			s.mu.Unlock()
+		}
+		return
+	}
+	var r payment.Resource
+	if s.ask("/v1/payment_intents", order.Reference, order, &r) {
+		s.mu.Lock()
+		s.accepted = append(s.accepted, r)
+		s.mu.Unlock()
+	}
+}
+
+// ask does what a careful merchant does: the same request with the same key
+// until there is an answer, whatever happens meanwhile. It reports whether the
+// answer, which it decodes, is a yes.
+func (s *site) ask(path, key string, in, out any) bool {
+	ctx := s.t.Context()
 	for ctx.Err() == nil {
-		a, err := s.d.Call(ctx, http.MethodPost, "/v1/payment_intents", order.Reference, order)
+		a, err := s.d.Call(ctx, http.MethodPost, path, key, in)
 		if err != nil || a.Status >= http.StatusInternalServerError || a.Status == http.StatusTooManyRequests {
 			pause(ctx, 100*time.Millisecond)
 			continue
 		}
-		var r payment.Resource
-		if err := json.Unmarshal(a.Body, &r); a.Status >= http.StatusMultipleChoices || err != nil {
-			s.mu.Lock()
-			s.refused = append(s.refused, fmt.Sprintf("%s: %d %s", order.Reference, a.Status, a.Body))
-			s.mu.Unlock()
-			return
+		if err := json.Unmarshal(a.Body, out); a.Status < http.StatusMultipleChoices && err == nil {
+			return true
 		}
-		s.mu.Lock()
-		s.accepted = append(s.accepted, r)
-		s.mu.Unlock()
-		return
+		s.refuse(fmt.Sprintf("%s: %d %s", key, a.Status, a.Body))
+		return false
 	}
+	return false
+}
+
+func (s *site) refuse(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = append(s.refused, why)
+}
+
+// collect waits for the payments of the schedules, which are then accepted as
+// the others.
+func (s *site) collect(ctx context.Context) {
+	s.mu.Lock()
+	scheduled := s.scheduled
+	s.scheduled = nil
+	s.mu.Unlock()
+	for _, id := range scheduled {
+		for {
+			r, ok := s.paidBy(ctx, id)
+			if ok {
+				s.mu.Lock()
+				s.accepted = append(s.accepted, r)
+				s.mu.Unlock()
+				break
+			}
+			if ctx.Err() != nil {
+				s.refuse(id + " has not paid")
+				break
+			}
+			pause(ctx, 100*time.Millisecond)
+		}
+	}
+}
+
+// paidBy is the payment that a schedule made.
+func (s *site) paidBy(ctx context.Context, schedule string) (r payment.Resource, ok bool) {
+	a, err := s.d.Call(ctx, http.MethodGet, "/v1/schedules/"+schedule+"/runs", "", nil)
+	var runs api.ScheduleRunList
+	if err != nil || json.Unmarshal(a.Body, &runs) != nil || len(runs.Data) != 1 || runs.Data[0].IntentID == "" {
+		return r, false
+	}
+	a, err = s.d.Call(ctx, http.MethodGet, "/v1/payment_intents/"+runs.Data[0].IntentID, "", nil)
+	return r, err == nil && json.Unmarshal(a.Body, &r) == nil && r.ID != ""
 }
 
 func (s *site) payee(chain payment.Chain) string {
@@ -161,6 +228,7 @@ func (s *site) ids() []string {
 func (s *site) awaitEnds(deadline time.Time) {
 	ctx, cancel := context.WithDeadline(s.t.Context(), deadline)
 	defer cancel()
+	s.collect(ctx)
 	for _, id := range s.ids() {
 		for !s.ended(ctx, id) || !s.told(id) {
 			if ctx.Err() != nil {

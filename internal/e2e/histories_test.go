@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	enums "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -76,6 +77,11 @@ func wellHistories(t *testing.T) {
 	keep(t, d, refused, "webhook-refused")
 	delivery := child(t, d, refused)
 	keep(t, d, delivery, "webhook-retry")
+
+	at := time.Now().Add(2 * time.Second).UTC().Truncate(time.Second)
+	once := schedule(t, d, "solana", "1.5", map[string]any{"at": at})
+	awaitRuns(t, d, once, 1, payment.RunCreated)
+	keep(t, d, once+"-"+at.Format(time.RFC3339), "scheduled-payment")
 
 	round(t, d, "upkeep", workflows.UpkeepWorkflow, workflows.UpkeepInput{Chain: "ethereum"})
 	round(t, d, "restart", workflows.RestartWorkflow)

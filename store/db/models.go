@@ -161,6 +161,35 @@ type PaymentIntent struct {
 	ClosedAt       *time.Time
 }
 
+type Schedule struct {
+	ID             string
+	MerchantID     string
+	Mode           string
+	Ordered        json.RawMessage
+	OnceAt         *time.Time
+	Cron           string
+	TimeZone       string
+	EndsAt         *time.Time
+	CatchUpSeconds int64
+	Status         string
+	NextAt         *time.Time
+	RequestID      string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
+type ScheduleRun struct {
+	ScheduleID     string
+	DueAt          time.Time
+	Status         string
+	IntentID       *string
+	FailureCode    string
+	FailureMessage string
+	NextAt         *time.Time
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+}
+
 type Slot struct {
 	ID            string
 	AttemptID     string
