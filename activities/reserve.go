@@ -30,42 +30,49 @@ func (s *Steps) ReserveNonce(ctx context.Context, in Ref) (State, error) {
 		case err != nil:
 			return nil, err
 		case ok && live.fence == unfenced && live.failed() && !live.expired():
-			return nil, s.reserve(ctx, tx, i, &live)
+			_, _, err := s.reserve(ctx, tx, i, &live)
+			return nil, err
 		case ok:
 			return nil, nil
 		case overdue(i):
 			return end(ctx, tx, i, payment.Expired, "deadline_passed", "The deadline passed before the payment could be sent.")
 		}
-		return nil, s.reserve(ctx, tx, i, nil)
+		_, _, err = s.reserve(ctx, tx, i, nil)
+		return nil, err
 	})
 }
 
-// reserve signs and stores one transaction, for a new slot or for a live one.
-func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, live *slot) error {
+// reserve signs and stores one transaction, for a new slot or for a live one,
+// and returns it with its id; none, with no error, if a new route is due.
+func (s *Steps) reserve(ctx context.Context, tx *store.Tx, i payment.Intent, live *slot) (id string, made chains.SignedTx, err error) {
 	attempt, err := tx.OpenAttempt(ctx, i.ID)
 	if open, err := found(err); !open || err != nil {
-		return err // the last slot has died since the route was looked at: the next round chooses another
+		return "", made, err // the last slot has died since the route was looked at: the next round chooses another
 	}
 	desk, err := s.desk(payment.Chain(attempt.Chain))
 	if err != nil {
-		return err
+		return "", made, err
 	}
 	order := chains.Order{IntentID: i.ID, Seq: int(attempt.Seq), To: attempt.Address, Amount: i.Amount,
 		ValidFor: s.AuthorizationValidity, Now: time.Now()}
+	info := desk.Chain.Info()
 	if live != nil {
 		order.Reuse = &live.terms
+		if !info.LaneNonces {
+			order.Replaces = live.watched().Txs
+		}
 	}
 	if order.MaxFee, err = desk.maxFee(i); err != nil {
-		return err
+		return "", made, err
 	}
-	info := desk.Chain.Info()
 	if order.Lane, err = takeLane(ctx, tx, info, info.Lanes, paying); err != nil {
-		return err
+		return "", made, err
 	}
 	signed, err := desk.Chain.Sign(ctx, order)
 	if err != nil {
-		return err
+		return "", made, err
 	}
 	s.passing(ReserveSigned)
-	return storeSigned(ctx, tx, attempt, live, signed)
+	id, err = storeSigned(ctx, tx, attempt, live, signed)
+	return id, signed.Tx, err
 }

@@ -22,6 +22,11 @@ type Sighting struct {
 	chains.Sighting
 }
 
+// deadly reports whether the sighting says that the slot can never pay.
+func (s Sighting) deadly() bool {
+	return s.Kind == chains.Dead || s.Kind == chains.Reverted && s.SlotDead
+}
+
 // SettleInput is a final sighting of one of an intent's slots.
 type SettleInput struct {
 	IntentID string   `json:"intent_id"`
@@ -37,7 +42,8 @@ type SettleInput struct {
 //
 // Only a sighting of the live slot counts: a step that runs again late, when
 // the payment has its next slot already, must not close that one with the
-// death of the last.
+// death of the last. And a death counts only if it was concluded from every
+// transaction of the slot.
 func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 	state, err := s.change(ctx, "settle", in.IntentID, func(ctx context.Context, tx *store.Tx, i payment.Intent) (*payment.Intent, error) {
 		live, ok, err := liveSlot(ctx, tx.Queries, i.ID)
@@ -47,6 +53,9 @@ func (s *Steps) Settle(ctx context.Context, in SettleInput) (State, error) {
 		desk, err := s.desk(live.chain)
 		if err != nil {
 			return nil, err
+		}
+		if in.Sighting.deadly() && in.Sighting.LookedFor < len(live.txs) {
+			return nil, nil // another transaction was signed since it was looked at, which may pay
 		}
 		p := posting{tx: tx, intent: i, slot: live, seen: in.Sighting.Sighting, info: desk.Chain.Info()}
 		switch in.Sighting.Kind {
@@ -206,5 +215,11 @@ func (p posting) outcome(ctx context.Context, result string) error {
 	if err := p.tx.InsertOutcome(ctx, row); err != nil {
 		return err
 	}
-	return p.tx.CloseSlot(ctx, db.CloseSlotParams{ID: p.slot.id, State: result})
+	return p.tx.CloseSlot(ctx, db.CloseSlotParams{ID: p.slot.id, State: result, Final: p.last()})
+}
+
+// last reports whether the upkeep need not look for what else may land of the
+// slot: lanes with nonces tell, or the sighting names the only transaction.
+func (p posting) last() bool {
+	return p.info.LaneNonces || len(p.slot.txs) == 1 && p.seen.TxHash != "" && !p.seen.Early
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/settlehq/settle/chains"
+	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
@@ -142,8 +143,8 @@ func takeLane(ctx context.Context, tx *store.Tx, info chains.Info, lanes []strin
 }
 
 // storeSigned writes the signed bytes with their slot: a new one, or the live
-// one whose authorization they submit again.
-func storeSigned(ctx context.Context, tx *store.Tx, attempt db.Attempt, live *slot, signed chains.Signed) error {
+// one that they are another transaction of.
+func storeSigned(ctx context.Context, tx *store.Tx, attempt db.Attempt, live *slot, signed chains.Signed) (id string, err error) {
 	var slotID string
 	if live != nil {
 		slotID = live.id
@@ -157,12 +158,25 @@ func storeSigned(ctx context.Context, tx *store.Tx, attempt db.Attempt, live *sl
 			params.ExpiresHeight = &h
 		}
 		if err := tx.InsertSlot(ctx, params); err != nil {
-			return err
+			return "", err
 		}
 	}
-	_, err := storeTx(ctx, tx, attempt.Chain, signed.Tx, paying, attempt.ID, slotID)
-	return err
+	return storeTx(ctx, tx, attempt.Chain, signed.Tx, paying, attempt.ID, slotID)
 }
+
+// account stores what a finalized block says of a transaction and books its
+// fee. news is false if that was done before.
+func account(ctx context.Context, tx *store.Tx, info chains.Info, id, hash, intentID string, r chains.TxResult) (news bool, err error) {
+	n, err := tx.InsertTransactionResult(ctx, db.InsertTransactionResultParams{TransactionID: id, Succeeded: r.Succeeded, Reason: r.Reason,
+		BlockHash: r.BlockHash, BlockHeight: int64(r.BlockHeight), Fee: r.Fee, EffectiveAt: r.BlockTime})
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, ledger.NetworkFee(ctx, tx, feeReference(hash), info.Name, info.NativeAsset, r.Fee, r.BlockTime, intentID)
+}
+
+// feeReference names the booking of a transaction's fee, so that there is one.
+func feeReference(hash string) string { return "tx:" + hash + ":fee" }
 
 // storeTx writes signed bytes, and for which slot of which attempt they were
 // signed; both may be empty.

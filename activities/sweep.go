@@ -25,6 +25,8 @@ type Swept struct {
 	Slots   int `json:"slots"`   // live ones that were looked at
 	Resent  int `json:"resent"`  // whose bytes were sent again
 	Settled int `json:"settled"` // of which a final sighting was stored
+	Outbid  int `json:"outbid"`  // that got another, dearer transaction
+	Booked  int `json:"booked"`  // transactions of closed slots whose fee was booked
 	// Decided lists intents whose review the chain has ended: their workflows
 	// wait for a person, and do not know.
 	Decided []string `json:"decided"`
@@ -32,9 +34,11 @@ type Swept struct {
 
 // SweepSlots looks after the live slots of a chain that are older than
 // SweepAfter, whatever their workflows do: it records progress, sends unseen
-// bytes again, and settles what is final. It may run beside the watchers and
-// the steps of the same payments. It leaves those alone whose first bytes are
-// still to be sent, or whose status is on its way through the steps.
+// bytes again, or dearer ones where a slot may have several, and settles what is
+// final. It may run beside the watchers and the steps of the same payments. It
+// leaves those alone whose first bytes are still to be sent, or whose status is
+// on its way through the steps. Closed slots are looked after until nothing of
+// them can land any more.
 func (s *Steps) SweepSlots(ctx context.Context, in ChainRef) (Swept, error) {
 	desk, err := s.desk(in.Chain)
 	if err != nil {
@@ -43,15 +47,27 @@ func (s *Steps) SweepSlots(ctx context.Context, in ChainRef) (Swept, error) {
 	var out Swept
 	for after := ""; ; {
 		ids, err := s.Store.Queries().OldLiveSlots(ctx, db.OldLiveSlotsParams{Chain: string(in.Chain), AfterID: after,
-			AgeSeconds: s.sweepAfter().Seconds(), MaxRows: sweepPage})
-		if err != nil || len(ids) == 0 {
+			AgeSeconds: s.sweepAge(desk.Chain.Info()).Seconds(), MaxRows: sweepPage})
+		if err != nil {
 			return out, err
+		}
+		if len(ids) == 0 {
+			return out, s.closeUp(ctx, desk, &out)
 		}
 		after = ids[len(ids)-1]
 		if err := s.sweep(ctx, desk, ids, &out); err != nil {
 			return out, err
 		}
 	}
+}
+
+// sweepAge is the age from which a live slot is looked after: in time to outbid
+// its transaction where only this does.
+func (s *Steps) sweepAge(info chains.Info) time.Duration {
+	if info.BumpAfter > 0 && !info.LaneNonces {
+		return min(s.sweepAfter(), info.BumpAfter)
+	}
+	return s.sweepAfter()
 }
 
 // sweep looks after one page of slots.
@@ -77,6 +93,7 @@ func (s *Steps) sweep(ctx context.Context, desk *Desk, intentIDs []string, out *
 	out.Slots += len(slots)
 	var progress []chains.Progress
 	var unseen []string
+	var late []slot
 	for i, seen := range sightings {
 		x := slots[i]
 		switch {
@@ -89,11 +106,17 @@ func (s *Steps) sweep(ctx context.Context, desk *Desk, intentIDs []string, out *
 		}
 		if seen.Kind == chains.Unseen {
 			unseen = append(unseen, x.id)
+			late = append(late, x)
 		}
 	}
 	if len(progress) > 0 {
 		if err := desk.progressed(ctx, progress); err != nil {
 			return err
+		}
+	}
+	for _, x := range late {
+		if s.outbid(ctx, desk, x) {
+			out.Outbid++
 		}
 	}
 	n, err := desk.resend(ctx, unseen)

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/chains"
-	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
@@ -212,18 +211,13 @@ func (t *tending) book(ctx context.Context, x db.OpenNoncesRow, r chains.TxResul
 				return err
 			}
 		}
-		n, err := tx.InsertTransactionResult(ctx, db.InsertTransactionResultParams{TransactionID: x.TxID, Succeeded: r.Succeeded, Reason: r.Reason,
-			BlockHash: r.BlockHash, BlockHeight: int64(r.BlockHeight), Fee: r.Fee, EffectiveAt: r.BlockTime})
-		if err != nil || n == 0 {
-			return err
+		news, err := account(ctx, tx, t.info, x.TxID, x.Hash, x.IntentID, r)
+		if news {
+			tx.AfterCommit(func() { t.done.Booked++ })
 		}
-		tx.AfterCommit(func() { t.done.Booked++ })
-		return ledger.NetworkFee(ctx, tx, feeReference(x.Hash), t.info.Name, t.info.NativeAsset, r.Fee, r.BlockTime, x.IntentID)
+		return err
 	})
 }
-
-// feeReference names the booking of a transaction's fee, so that there is one.
-func feeReference(hash string) string { return "tx:" + hash + ":fee" }
 
 // foreign freezes the lane if a nonce was used by a transaction that is not
 // ours. Not knowing what used it proves nothing.

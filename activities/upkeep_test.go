@@ -11,7 +11,6 @@ import (
 	"github.com/settlehq/settle/activities"
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/evm"
-	"github.com/settlehq/settle/chains/solana"
 	"github.com/settlehq/settle/internal/sandbox"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store/db"
@@ -399,7 +398,7 @@ func TestRefusedPayeeIsPaidElsewhere(t *testing.T) {
 	})
 	l.send(id)
 	ethereum := l.chain
-	l.openSolana(net, solana.ExclusiveBlockhash)
+	l.openSolana(net, nil)
 	l.chain = ethereum
 	l.upkeep("the payment is routed anew", l.status(id, payment.Routed))
 	l.do(l.steps.SelectRoute, id)

@@ -120,16 +120,21 @@ func onSolana(t *testing.T, net sandbox.Solana, exclusive string) *world {
 	w := newWorld(t)
 	w.payee = sandbox.NewSolanaAddress(t)
 	w.usdc = func(address string) uint64 { return net.USDC(t, address) }
-	return w.openSolana(net, exclusive)
+	return w.openSolana(net, func(c *solana.Config) { c.Exclusive = exclusive })
 }
 
-func (w *world) openSolana(net sandbox.Solana, exclusive string) *world {
+// openSolana adds a chain with new wallets, configured by change.
+func (w *world) openSolana(net sandbox.Solana, change func(*solana.Config)) *world {
 	w.Helper()
 	t, keys := w.T, net.NewWallets(w.T, 1)
-	c, err := solana.Open(t.Context(), solana.Config{
+	cfg := solana.Config{
 		Name: "solana", GenesisHash: net.GenesisHash, RPCURLs: []string{net.HTTPURL}, Mint: net.USDCMint, Decimals: payment.USDC.Decimals,
-		Treasury: keys.Treasury, Lanes: keys.Lanes, Exclusive: exclusive, PollIntervalMS: 50, ResendAfterMS: 30_000,
-	}, keys)
+		Treasury: keys.Treasury, Lanes: keys.Lanes, PollIntervalMS: 50, ResendAfterMS: 30_000,
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := solana.Open(t.Context(), cfg, keys)
 	return w.on(c, err)
 }
 

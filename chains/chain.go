@@ -25,6 +25,9 @@ var (
 	// ErrFeeCapped: the caps allow no price that outbids what it must, or none
 	// that any node takes. Nothing was signed; what is stored goes on being sent.
 	ErrFeeCapped = errors.New("the fee cap is reached")
+	// ErrSlotEnds: a further transaction could land after the end of its slot.
+	// Nothing was signed; what was signed before may still pay until then.
+	ErrSlotEnds = errors.New("the slot ends too soon for another transaction")
 )
 
 // Chain is one configured network. Implementations are safe for concurrent
@@ -53,7 +56,8 @@ type Chain interface {
 
 	// Sign makes the bytes that pay the order and the slot they are bound to.
 	// It does no I/O apart from the signer. ErrStale if Conditions are too old,
-	// ErrFrozen if finality has failed, ErrFeeCapped if a cap forbids the price.
+	// ErrFrozen if finality has failed, ErrFeeCapped if a cap forbids the price,
+	// ErrSlotEnds if it is too late to reuse a slot.
 	Sign(ctx context.Context, o Order) (Signed, error)
 
 	// Send hands stored bytes to the network. It never returns an error: what
@@ -107,6 +111,18 @@ type Laner interface {
 	Consumer(ctx context.Context, lane Lane) (hash string, err error)
 }
 
+// Expirer is a Chain without lane nonces: each transaction lands until it
+// expires, whatever becomes of the others.
+type Expirer interface {
+	Chain
+
+	// Fates tells what became of every transaction of slots that are closed: one
+	// list per element, one result per transaction, in order. A result that is
+	// neither Final nor Dead proves nothing. The error wraps ErrUnknown or
+	// ErrFrozen.
+	Fates(ctx context.Context, closed []Watched) ([][]TxResult, error)
+}
+
 // LaneHead is how far a chain has come with a lane.
 type LaneHead struct {
 	Lane   string
@@ -117,7 +133,8 @@ type LaneHead struct {
 
 // TxResult is what a finalized block says of a transaction of ours.
 type TxResult struct {
-	Final       bool // in a finalized canonical block; everything else is set only then
+	Dead        bool // in no block and never will be: it has expired; only of Fates
+	Final       bool // in a finalized canonical block; everything below is set only then
 	Succeeded   bool
 	Reason      string // of a failure: the chain's words
 	BlockHash   string
@@ -139,7 +156,7 @@ type Info struct {
 	LaneNonces     bool          // transactions need a nonce of their lane
 	PollInterval   time.Duration // how often the watcher looks
 	ResendAfter    time.Duration // unseen bytes are sent again this often
-	BumpAfter      time.Duration // a lane's oldest transaction is outbid after this long in no block; 0 without lane nonces
+	BumpAfter      time.Duration // a lane's oldest transaction, or a payment with a guard account, is outbid after this long in no block; 0: never
 	FinalityETA    time.Duration // from sending to finalized, usually
 	ExplorerTxURL  string        // with %s for the hash; may be empty
 }
@@ -174,7 +191,7 @@ type Order struct {
 	Amount   payment.Amount // token base units
 	Lane     Lane
 	Reuse    *Slot          // a live slot that gets a further transaction, with the same terms; the chain lets at most one of them pay
-	Replaces []StoredTx     // transactions under the same lane nonce that this one must outbid; needs Reuse and their Lane
+	Replaces []StoredTx     // transactions that this one must outbid; needs Reuse, and with lane nonces their Lane
 	MaxFee   payment.Amount // the most the transaction may cost, native base units; 0: the chain's own cap only
 	ValidFor time.Duration  // how long the slot may stay payable, where the chain lets us choose
 	Now      time.Time
@@ -285,7 +302,9 @@ func (k SightingKind) Final() bool { return k == Paid || k == Reverted || k == D
 // Sighting is what Scan saw of one watched payment.
 type Sighting struct {
 	Kind        SightingKind    `json:"kind"`
-	TxHash      string          `json:"tx_hash,omitempty"` // whichever transaction paid, even if not ours
+	LookedFor   int             `json:"looked_for,omitempty"` // transactions of the slot, which were all that is known of it
+	Early       bool            `json:"early,omitempty"`      // with Paid: it counts before it is finalized, as configured
+	TxHash      string          `json:"tx_hash,omitempty"`    // whichever transaction paid, even if not ours
 	BlockHash   string          `json:"block_hash,omitempty"`
 	BlockHeight uint64          `json:"block_height,omitempty"` // block number or slot
 	LogIndex    int             `json:"log_index,omitempty"`    // of the transfer: EVM log index, Solana instruction index

@@ -94,10 +94,12 @@ CREATE TABLE slots (
   fence          text NOT NULL DEFAULT '' CHECK (fence IN ('', 'cancel', 'reject', 'reroute', 'fail')), -- make it die, and what then
   created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
   closed_at      timestamptz,
+  final_at       timestamptz,                 -- nothing signed for it can land any more, what landed is booked; where lanes have nonces those tell
   UNIQUE (chain, authority, nonce)
 );
 CREATE UNIQUE INDEX slots_one_live ON slots (intent_id) WHERE state = 'live';
 CREATE INDEX slots_live ON slots (chain, created_at) WHERE state = 'live';
+CREATE INDEX slots_closed ON slots (chain, id) WHERE state <> 'live' AND final_at IS NULL;
 CREATE INDEX slots_intent ON slots (intent_id);
 
 -- Signed bytes. A transaction may carry several attempts (batching), and a
@@ -209,8 +211,14 @@ BEGIN
   IF TG_OP = 'DELETE' THEN
     RAISE EXCEPTION 'slot % may not be deleted', OLD.id USING ERRCODE = '23001';
   END IF;
-  IF (to_jsonb(NEW) - 'state' - 'closed_at' - 'fence') IS DISTINCT FROM (to_jsonb(OLD) - 'state' - 'closed_at' - 'fence') THEN
+  IF (to_jsonb(NEW) - 'state' - 'closed_at' - 'fence' - 'final_at') IS DISTINCT FROM (to_jsonb(OLD) - 'state' - 'closed_at' - 'fence' - 'final_at') THEN
     RAISE EXCEPTION 'slot %: only its state and its fence may change', OLD.id USING ERRCODE = '23001';
+  END IF;
+  IF NEW.final_at IS NOT NULL AND NEW.state = 'live' THEN
+    RAISE EXCEPTION 'slot %: a live slot is not final', OLD.id USING ERRCODE = '23514';
+  END IF;
+  IF OLD.state <> 'live' AND OLD.final_at IS NULL AND to_jsonb(NEW) - 'final_at' = to_jsonb(OLD) - 'final_at' THEN
+    RETURN NEW;
   END IF;
   IF OLD.state = 'live' AND NEW.state = 'live' THEN
     IF NEW.fence = '' AND OLD.fence <> '' THEN

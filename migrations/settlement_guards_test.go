@@ -35,6 +35,18 @@ func TestSlotGuards(t *testing.T) {
 			w.refused(t, refusedByCheck, closeSlot, slot, "live")
 		})
 	})
+	t.Run("is final once, when it is closed", func(t *testing.T) {
+		const finish = "UPDATE slots SET final_at = now() WHERE id = $1"
+		w.refused(t, refusedByCheck, finish, slot)
+		w.undone(t, func() {
+			w.must(t, insertOutcome, slot, id, "dead", nil)
+			w.must(t, closeSlot, slot, "dead")
+			w.refused(t, refusedByCheck, "UPDATE slots SET final_at = now(), closed_at = now() + interval '1 s' WHERE id = $1", slot)
+			w.allowed(t, finish, slot)
+			w.must(t, finish, slot)
+			w.refused(t, refusedByCheck, "UPDATE slots SET final_at = NULL WHERE id = $1", slot)
+		})
+	})
 	t.Run("changes in nothing else", func(t *testing.T) {
 		w.refused(t, refusedForGood, "UPDATE slots SET nonce = 'x' WHERE id = $1", slot)
 		w.refused(t, refusedForGood, "UPDATE slots SET expires_at = now() WHERE id = $1", slot)

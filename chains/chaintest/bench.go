@@ -37,7 +37,13 @@ func newBench(t *testing.T, h Harness) *bench {
 // open returns a new Chain with no memory of earlier ones.
 func (b *bench) open() chains.Chain {
 	b.Helper()
-	c, err := b.h.Open(b.Context(), Opening{Wallets: b.wallets, RPCURLs: []string{b.gate.url()}})
+	return b.openWith(Opening{})
+}
+
+func (b *bench) openWith(o Opening) chains.Chain {
+	b.Helper()
+	o.Wallets, o.RPCURLs = b.wallets, []string{b.gate.url()}
+	c, err := b.h.Open(b.Context(), o)
 	if err != nil {
 		b.Fatalf("open: %v", err)
 	}

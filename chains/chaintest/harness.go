@@ -81,6 +81,7 @@ type Opening struct {
 	Wallets      Wallets
 	RPCURLs      []string // of the suite's gates
 	WrongNetwork bool     // configure the id of a network that RPCURLs do not serve
+	PaidBelow    string   // payments of less, in units of the token, count as paid before finality; empty: none
 }
 
 // Destination is one line of the table for CheckDestination.
@@ -122,6 +123,8 @@ func Run(t *testing.T, h Harness) {
 		{"DroppedFromThePoolIsSentAgain", dropped},
 		{"ReorgGoesBackToUnseen", reorged},
 		{"ExpiryIsDeathWithProof", expiry},
+		{"SmallPaymentsArePaidEarly", early},
+		{"FatesOfEveryTransaction", fates},
 		{"OutbiddingPaysOnce", onLanes(outbid)},
 		{"OutbiddingIsRefused", onLanes(outbidRefusals)},
 		{"FillFreesTheLane", onLanes(filled)},

@@ -76,7 +76,7 @@ func (s *scan) paid(l *look, r *receipt, at int) chains.Sighting {
 		x.Kind = chains.Paid
 		p := s.receiptProof("transfer", l, r)
 		if !final {
-			p.PaidEarlier = blocks
+			x.Early, p.PaidEarlier = true, blocks
 		}
 		index := uint64(r.Logs[at].Index)
 		p.LogIndex = &index

@@ -51,6 +51,7 @@ func harness(node *sandbox.EthereumNode, method string) chaintest.Harness {
 			if o.WrongNetwork {
 				cfg.ChainID++
 			}
+			cfg.PaidEarlier = paidBelow(o.PaidBelow)
 			return open(ctx, cfg, o.Wallets.Signer)
 		},
 		NewPayee:     func(t *testing.T) string { return payees.New(t) },
@@ -73,6 +74,14 @@ func harness(node *sandbox.EthereumNode, method string) chaintest.Harness {
 		h.Expire = func(t *testing.T, s chains.Slot) { node.AdvanceTo(t, *s.ExpiresAt) }
 	}
 	return h
+}
+
+// paidBelow has payments of less count as paid with one block on top.
+func paidBelow(units string) []evm.Earlier {
+	if units == "" {
+		return nil
+	}
+	return []evm.Earlier{{Below: units, Blocks: 1}}
 }
 
 var destinations = []chaintest.Destination{

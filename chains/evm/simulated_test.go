@@ -74,6 +74,7 @@ func simulated(t *testing.T, method string) chaintest.Harness {
 			if o.WrongNetwork {
 				cfg.ChainID++
 			}
+			cfg.PaidEarlier = paidBelow(o.PaidBelow)
 			return open(ctx, cfg, o.Wallets.Signer)
 		},
 		NewPayee: func(t *testing.T) string { return key(t).Hex() },

@@ -21,7 +21,7 @@ func (c *Chain) finalBlock(ctx context.Context, n *rpcpool.Node, slot *uint64) (
 			return witness.Block{}, err
 		}
 	}
-	call := blockCall(*slot)
+	call := blockCall(*slot, finalized)
 	if err := n.Do(ctx, call); err != nil {
 		return witness.Block{}, err
 	}
@@ -35,7 +35,7 @@ func (c *Chain) finalBlock(ctx context.Context, n *rpcpool.Node, slot *uint64) (
 	return witness.Block{Height: *slot, Hash: block.Blockhash}, nil
 }
 
-// blockCall asks for the name of a finalized block.
-func blockCall(slot uint64) *rpcpool.Call {
-	return newCall("getBlock", slot, options{"commitment": finalized, "transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0})
+// blockCall asks for the name of a block of at least a commitment.
+func blockCall(slot uint64, commitment string) *rpcpool.Call {
+	return newCall("getBlock", slot, options{"commitment": commitment, "transactionDetails": "none", "rewards": false, "maxSupportedTransactionVersion": 0})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/settlehq/settle/chains"
 	"github.com/settlehq/settle/chains/rpcpool"
 	"github.com/settlehq/settle/chains/witness"
+	"github.com/settlehq/settle/payment"
 )
 
 const (
@@ -36,11 +37,13 @@ type Chain struct {
 	units      atomic.Uint32 // that the sample payment took; 0: not known
 	measuredAt atomic.Int64  // when that was last asked for, in Unix nanoseconds
 
+	paidEarlier payment.Amount // payments of less count as paid at commitment confirmed; 0: none
+
 	rent      uint64 // lamports that a new token account costs
 	guardRent uint64 // lamports that a guard account costs
 }
 
-var _ chains.Chain = (*Chain)(nil)
+var _ chains.Expirer = (*Chain)(nil)
 
 // Open checks the configuration, that the nodes serve the configured network,
 // and that the mint has the configured decimals. A node that does not answer
@@ -60,11 +63,15 @@ func Open(ctx context.Context, cfg Config, signer chains.Signer) (*Chain, error)
 		NativeDecimals: nativeDecimals,
 		PollInterval:   time.Duration(cfg.PollIntervalMS) * time.Millisecond,
 		ResendAfter:    time.Duration(cfg.ResendAfterMS) * time.Millisecond,
+		BumpAfter:      time.Duration(cfg.BumpAfterMS) * time.Millisecond,
 		FinalityETA:    time.Duration(cfg.FinalityETAMS) * time.Millisecond,
 		ExplorerTxURL:  cfg.ExplorerTxURL,
 		Lanes:          addresses(k.lanes),
 		LaneInFlight:   1,
 	}}
+	if c.paidEarlier, err = cfg.PaidEarlier.amount(cfg.Decimals); err != nil {
+		return nil, fmt.Errorf("solana chain %q: paid_earlier.below: %w", cfg.Name, err)
+	}
 	if c.pool, err = pooled(cfg, c.info.PollInterval); err != nil {
 		return nil, fmt.Errorf("solana chain %q: %w", cfg.Name, err)
 	}

@@ -28,8 +28,11 @@ type Config struct {
 
 	Exclusive string `json:"exclusive"` // what keeps a payment from being made twice: ExclusiveBlockhash (default) or ExclusiveGuard
 
+	PaidEarlier Earlier `json:"paid_earlier,omitzero"` // smaller payments that count as paid before finality; default none
+
 	PollIntervalMS     int64 `json:"poll_interval_ms"`      // default 1000
 	ResendAfterMS      int64 `json:"resend_after_ms"`       // default 2000
+	BumpAfterMS        int64 `json:"bump_after_ms"`         // with ExclusiveGuard: a payment in no block is signed again, dearer, after this long; default 15000
 	FinalityETAMS      int64 `json:"finality_eta_ms"`       // from sending to finalized; default 13000
 	MaxConditionsAgeMS int64 `json:"max_conditions_age_ms"` // a blockhash older than this is not signed; default 20000
 
@@ -40,6 +43,22 @@ type Config struct {
 	LoadedAccountsDataLimit    uint32 `json:"loaded_accounts_data_limit"`    // bytes of accounts and programs that a payment may load; default 2097152
 
 	ExplorerTxURL string `json:"explorer_tx_url"` // with %s for the signature; may be empty
+}
+
+// Earlier lets payments of less than an amount count as paid at commitment
+// confirmed. Should the cluster abandon such a block, what was called paid is
+// undone: it is for amounts whose loss is cheaper than the wait. Nothing else
+// rests on it: no payment is called dead or reverted before finality.
+type Earlier struct {
+	Below string `json:"below"` // units of the token, e.g. "100.00"
+}
+
+// amount is Below in base units; 0 is none.
+func (e Earlier) amount(decimals int) (payment.Amount, error) {
+	if e == (Earlier{}) {
+		return payment.Amount{}, nil
+	}
+	return payment.ParseDecimal(e.Below, decimals)
 }
 
 // A blockhash is valid for 150 blocks, 60 s at best. Conditions older than
@@ -66,6 +85,9 @@ func (c Config) withDefaults() Config {
 	set(&c.RPCRestMS, 1000)
 	if c.Exclusive == "" {
 		c.Exclusive = ExclusiveBlockhash
+	}
+	if c.Exclusive == ExclusiveGuard {
+		set(&c.BumpAfterMS, 15_000)
 	}
 	if c.ComputeUnitLimit == 0 {
 		c.ComputeUnitLimit = 120_000
@@ -132,6 +154,14 @@ func (c Config) validate() (keys, error) {
 	}
 	between("poll_interval_ms", c.PollIntervalMS, 10, 60_000)
 	between("resend_after_ms", c.ResendAfterMS, 100, 30_000)
+	if c.Exclusive == ExclusiveGuard {
+		between("bump_after_ms", c.BumpAfterMS, 100, 60_000)
+	} else if c.BumpAfterMS != 0 {
+		fault("bump_after_ms", "needs exclusive %q: two signed variants of any other payment are two payments", ExclusiveGuard)
+	}
+	if _, err := c.PaidEarlier.amount(c.Decimals); err != nil {
+		fault("paid_earlier.below", "%q: %v", c.PaidEarlier.Below, err)
+	}
 	between("finality_eta_ms", c.FinalityETAMS, 1, 600_000)
 	between("max_conditions_age_ms", c.MaxConditionsAgeMS, 100, maxConditionsAge.Milliseconds())
 	between("rpc_rest_ms", c.RPCRestMS, 1, 60_000)

@@ -57,7 +57,7 @@ func cannotPay(o observation, slot chains.Slot) bool {
 	}
 	for _, s := range o.statuses {
 		if s == nil || s.final() && s.guarded {
-			if o.FinalizedHeight <= slot.ExpiresHeight || o.FirstAvailableBlock > slot.FromHeight || !o.BlockhashExpired {
+			if !o.ended(slot) {
 				return false
 			}
 		} else if !s.final() || !s.failed() {
@@ -65,6 +65,12 @@ func cannotPay(o observation, slot chains.Slot) bool {
 		}
 	}
 	return true
+}
+
+// ended reports whether what the node does not show of the slot is not there,
+// and will not come any more.
+func (o observation) ended(slot chains.Slot) bool {
+	return o.FinalizedHeight > slot.ExpiresHeight && o.FirstAvailableBlock <= slot.FromHeight && o.BlockhashExpired && o.LookupSlot >= o.FinalizedSlot
 }
 
 // prove gathers the observation behind sightings that say Reverted or Dead.

@@ -133,28 +133,32 @@ func TestJudge(t *testing.T) {
 		in     []*status
 		height uint64
 		want   chains.SightingKind
+		early  chains.SightingKind // if confirmed is early enough; empty: the same
 	}{
-		{"absent in its window", []*status{nil}, end - 1, chains.Unseen},
-		{"absent at its last height", []*status{nil}, end, chains.Unseen},
-		{"absent past its window", []*status{nil}, end + 1, chains.Dead},
-		{"processed", []*status{seen("processed")}, 1, chains.Unseen},
-		{"processed, past the window", []*status{seen("processed")}, end + 1, chains.Unseen},
-		{"confirmed", []*status{seen("confirmed")}, 1, chains.Included},
-		{"confirmed failure", []*status{seenFailed("confirmed")}, end + 1, chains.Included},
-		{"finalized", []*status{seen("finalized")}, 1, chains.Paid},
-		{"rooted, level not named", []*status{{Slot: 7}}, 1, chains.Paid},
-		{"finalized failure", []*status{seenFailed("finalized")}, 1, chains.Reverted},
-		{"one variant failed, the other may land", []*status{seenFailed("finalized"), nil}, end, chains.Unseen},
-		{"one variant failed, the other expired", []*status{seenFailed("finalized"), nil}, end + 1, chains.Reverted},
-		{"refused by its guard", []*status{refused("finalized")}, end, chains.Unseen},
-		{"refused by its guard, reversible", []*status{refused("confirmed")}, end + 1, chains.Unseen},
-		{"refused by its guard, past the window", []*status{refused("finalized")}, end + 1, chains.Dead},
-		{"refused by its guard, since the other paid", []*status{refused("finalized"), seen("finalized")}, end, chains.Paid},
-		{"refused by its guard, the other is included", []*status{seen("confirmed"), refused("confirmed")}, end, chains.Included},
-		{"one variant failed, the other paid", []*status{seenFailed("finalized"), seen("finalized")}, end + 1, chains.Paid},
+		{"absent in its window", []*status{nil}, end - 1, chains.Unseen, ""},
+		{"absent at its last height", []*status{nil}, end, chains.Unseen, ""},
+		{"absent past its window", []*status{nil}, end + 1, chains.Dead, ""},
+		{"processed", []*status{seen("processed")}, 1, chains.Unseen, ""},
+		{"processed, past the window", []*status{seen("processed")}, end + 1, chains.Unseen, ""},
+		{"confirmed", []*status{seen("confirmed")}, 1, chains.Included, chains.Paid},
+		{"confirmed failure", []*status{seenFailed("confirmed")}, end + 1, chains.Included, ""},
+		{"finalized", []*status{seen("finalized")}, 1, chains.Paid, ""},
+		{"rooted, level not named", []*status{{Slot: 7}}, 1, chains.Paid, ""},
+		{"finalized failure", []*status{seenFailed("finalized")}, 1, chains.Reverted, ""},
+		{"one variant failed, the other may land", []*status{seenFailed("finalized"), nil}, end, chains.Unseen, ""},
+		{"one variant failed, the other expired", []*status{seenFailed("finalized"), nil}, end + 1, chains.Reverted, ""},
+		{"refused by its guard", []*status{refused("finalized")}, end, chains.Unseen, ""},
+		{"refused by its guard, reversible", []*status{refused("confirmed")}, end + 1, chains.Unseen, ""},
+		{"refused by its guard, past the window", []*status{refused("finalized")}, end + 1, chains.Dead, ""},
+		{"refused by its guard, since the other paid", []*status{refused("finalized"), seen("finalized")}, end, chains.Paid, ""},
+		{"refused by its guard, the other is included", []*status{seen("confirmed"), refused("confirmed")}, end, chains.Included, chains.Paid},
+		{"one variant failed, the other paid", []*status{seenFailed("finalized"), seen("finalized")}, end + 1, chains.Paid, ""},
 	} {
-		if got := judge(c.in, c.height, end); got.kind != c.want {
+		if got := judge(c.in, c.height, end, false); got.kind != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got.kind, c.want)
+		}
+		if got := judge(c.in, c.height, end, true); got.kind != c.early && (c.early != "" || got.kind != c.want) {
+			t.Errorf("%s, paid early: %s, want %s", c.name, got.kind, c.early)
 		}
 	}
 }
@@ -360,6 +364,8 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 		"loaded_accounts_data_limit":    func(c *Config) { c.LoadedAccountsDataLimit = 1000 },
 		"compute_unit_price_floor":      func(c *Config) { c.ComputeUnitPriceFloor = 9_000_000 },
 		"compute_unit_price_percentile": func(c *Config) { c.ComputeUnitPricePercentile = 101 },
+		"bump_after_ms":                 func(c *Config) { c.BumpAfterMS = 15_000 }, // without a guard account
+		"paid_earlier.below":            func(c *Config) { c.PaidEarlier.Below = "25,00" },
 		"poll_interval_ms":              func(c *Config) { c.PollIntervalMS = -1 },
 	} {
 		bad := good

@@ -13,12 +13,12 @@ import (
 	"github.com/settlehq/settle/chains/rpcpool"
 )
 
-// evidence is the finalized transaction as stored with an outcome: everything
-// a person needs to check it against any node.
+// evidence is the transaction as stored with an outcome, or to be booked:
+// everything a person needs to check it against any node.
 type evidence struct {
 	Kind           chains.SightingKind `json:"kind"`
 	Node           string              `json:"node"`
-	Commitment     string              `json:"commitment"`
+	Commitment     string              `json:"commitment"` // finalized, or confirmed if that was enough for the amount
 	Signature      string              `json:"signature"`
 	Slot           uint64              `json:"slot"`
 	BlockHash      string              `json:"block_hash"`
@@ -68,9 +68,10 @@ type blockResult struct {
 	Blockhash string `json:"blockhash"`
 }
 
-// evidence checks what a node shows of a finalized transaction, and returns
-// an error if it is not proof of what its status said.
-func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, blockCall *rpcpool.Call) (evidence, error) {
+// evidence checks what a node shows of a transaction that is finalized, or
+// confirmed and paid early, and returns an error if it is not proof of what its
+// status said.
+func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx) (evidence, error) {
 	var tx *transactionResult
 	if err := decode(x.call, &tx); err != nil {
 		return evidence{}, err
@@ -78,7 +79,7 @@ func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, blockCal
 	// The block's hash is for people; slot and signature already say which
 	// transaction it is, so a node without getBlock is good enough.
 	var block blockResult
-	if err := decode(blockCall, &block); err != nil {
+	if err := decode(x.block, &block); err != nil {
 		block = blockResult{}
 	}
 	if tx == nil || tx.Meta == nil {
@@ -89,7 +90,7 @@ func (c *Chain) evidence(n *rpcpool.Node, w chains.Watched, x wantedTx, blockCal
 	}
 	stored := w.Txs[x.tx]
 	e := evidence{
-		Kind: chains.Paid, Node: n.Name(), Commitment: finalized, Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
+		Kind: chains.Paid, Node: n.Name(), Commitment: x.level(), Signature: stored.Hash, Slot: tx.Slot, BlockHash: block.Blockhash, BlockTime: tx.BlockTime,
 		Fee: tx.Meta.Fee, Charged: tx.Meta.Had[0] - tx.Meta.Has[0], PaymentAddress: w.To, Amount: w.Amount.String(),
 	}
 	if !bytes.Equal(tx.Transaction.bytes, stored.Raw) {

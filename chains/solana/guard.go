@@ -87,7 +87,7 @@ func (c *Chain) guardSlot(ctx context.Context, o chains.Order, p plan) (*guard, 
 		return nil, chains.Slot{}, errors.New("the slot to reuse is of another payment")
 	}
 	if p.lastValid > o.Reuse.ExpiresHeight {
-		return nil, chains.Slot{}, fmt.Errorf("the slot to reuse ends at height %d, before a transaction of now would at %d: wait for its outcome or death proof", o.Reuse.ExpiresHeight, p.lastValid)
+		return nil, chains.Slot{}, fmt.Errorf("%w: it ends at height %d, a transaction of now at %d: wait for its outcome or death proof", chains.ErrSlotEnds, o.Reuse.ExpiresHeight, p.lastValid)
 	}
 	return g, *o.Reuse, nil
 }
@@ -228,7 +228,7 @@ func (f *guardFacts) weigh(uses []guardUse, txs []chains.StoredTx) {
 func (c *Chain) identify(ctx context.Context, n *rpcpool.Node, f *guardFacts) error {
 	calls := make([]*rpcpool.Call, len(f.Strangers))
 	for i, signature := range f.Strangers {
-		calls[i] = transactionCall(signature)
+		calls[i] = transactionCall(signature, finalized)
 	}
 	if err := n.Do(ctx, calls...); err != nil {
 		return err

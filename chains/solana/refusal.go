@@ -2,6 +2,7 @@ package solana
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -26,7 +27,13 @@ func (c *Chain) refusal(ctx context.Context, n *rpcpool.Node, w chains.Watched, 
 	case program == sol.SPLAssociatedTokenAccountProgramID && code == ataGivenAway:
 		cause, permanent = "the payee has given its token account to somebody else: ", true
 	}
-	return classifyTransactionError(x.status.Err, message).name + ": " + cause + strings.TrimSpace(string(x.status.Err)), permanent, err
+	return words(x.status.Err, message, cause), permanent, err
+}
+
+// words are the class of a TransactionError for programs, what is known of its
+// cause, and the chain's own words for people.
+func words(raw json.RawMessage, message *sol.Message, cause string) string {
+	return classifyTransactionError(raw, message).name + ": " + cause + strings.TrimSpace(string(raw))
 }
 
 // whoIsFrozen looks which token account the token program refused, as of a

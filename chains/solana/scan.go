@@ -50,10 +50,11 @@ type finding struct {
 
 // judge reads the statuses of a payment's transactions. Paid, Reverted and
 // Dead are candidates yet: they need evidence. Processed is no sighting,
-// since its fork may die. What a guard account refused counts like absence:
-// the payment may have been made by another variant, or none yet.
-func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
-	included, failed, open := -1, -1, false
+// since its fork may die; confirmed is Paid if that is early enough for the
+// payment. What a guard account refused counts like absence: the payment may
+// have been made by another variant, or none yet.
+func judge(statuses []*status, finalizedHeight, expiresHeight uint64, early bool) finding {
+	paid, included, failed, open := -1, -1, -1, false
 	for i, s := range statuses {
 		switch {
 		case s != nil && s.final() && !s.failed():
@@ -62,6 +63,8 @@ func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
 			open = open || finalizedHeight <= expiresHeight
 		case s.final():
 			failed = i
+		case early && s.ConfirmationStatus == confirmed && !s.failed():
+			paid = i
 		case s.ConfirmationStatus == confirmed && !s.guarded:
 			included, open = i, true
 		default:
@@ -69,6 +72,8 @@ func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
 		}
 	}
 	switch {
+	case paid >= 0:
+		return finding{chains.Paid, paid}
 	case included >= 0:
 		return finding{chains.Included, included}
 	case open:
@@ -81,9 +86,9 @@ func judge(statuses []*status, finalizedHeight, expiresHeight uint64) finding {
 }
 
 // look asks one node for the status of every signature, and only for what may
-// have ended it asks for more: the transaction itself for what is finalized,
-// the proof of death for what is absent past its end or finalized with an
-// error. It returns the node's block height too.
+// have ended it asks for more: the transaction itself for what is finalized, or
+// confirmed and paid early, the proof of death for what is absent past its end
+// or finalized with an error. It returns the node's block height too.
 func (c *Chain) look(ctx context.Context, n *rpcpool.Node, w []chains.Watched) ([]chains.Sighting, uint64, error) {
 	head, height := newCall("getBlockHeight", at(confirmed)), newCall("getBlockHeight", at(finalized))
 	statuses, err := lookUp(ctx, n, w, head, height)
@@ -100,7 +105,7 @@ func (c *Chain) look(ctx context.Context, n *rpcpool.Node, w []chains.Watched) (
 	out := make([]chains.Sighting, len(w))
 	var wanted []wantedTx
 	for i, p := range w {
-		f := judge(statuses.of[i], finalizedHeight, p.Slot.ExpiresHeight)
+		f := judge(statuses.of[i], finalizedHeight, p.Slot.ExpiresHeight, p.Amount.Cmp(c.paidEarlier) < 0)
 		out[i].Kind = f.kind
 		switch f.kind {
 		case chains.Paid, chains.Reverted:
@@ -165,36 +170,50 @@ func lookUp(ctx context.Context, n *rpcpool.Node, w []chains.Watched, others ...
 	return out, nil
 }
 
-// wantedTx is a finalized transaction whose content decides.
+// wantedTx is a transaction whose content decides.
 type wantedTx struct {
 	payment, tx int
 	status      *status
-	call        *rpcpool.Call // getTransaction
+	call, block *rpcpool.Call // getTransaction, getBlock
 }
 
-// examine fetches finalized transactions with their blocks and completes the
-// sightings. What cannot be read, or is not the payment, stays Included: the
-// transaction is there, and nothing final may be said about it.
-func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched, wanted []wantedTx, out []chains.Sighting) {
-	if len(wanted) == 0 {
-		return
+// level is the commitment at which the transaction is looked at.
+func (x wantedTx) level() string {
+	if x.status.final() {
+		return finalized
 	}
+	return confirmed
+}
+
+// fetch reads the transactions with their blocks.
+func fetch(ctx context.Context, n *rpcpool.Node, w []chains.Watched, wanted []wantedTx) error {
 	blocks := map[uint64]*rpcpool.Call{}
 	var calls []*rpcpool.Call
 	for i := range wanted {
 		x := &wanted[i]
-		x.call = transactionCall(w[x.payment].Txs[x.tx].Hash)
+		x.call = transactionCall(w[x.payment].Txs[x.tx].Hash, x.level())
 		calls = append(calls, x.call)
 		if blocks[x.status.Slot] == nil {
-			blocks[x.status.Slot] = blockCall(x.status.Slot)
+			blocks[x.status.Slot] = blockCall(x.status.Slot, x.level())
 			calls = append(calls, blocks[x.status.Slot])
 		}
+		x.block = blocks[x.status.Slot]
 	}
-	unread := n.Do(ctx, calls...)
+	if len(calls) == 0 {
+		return nil
+	}
+	return n.Do(ctx, calls...)
+}
+
+// examine fetches the transactions and completes the sightings. What cannot be
+// read, or is not the payment, stays Included: the transaction is there, and
+// nothing final may be said about it.
+func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched, wanted []wantedTx, out []chains.Sighting) {
+	unread := fetch(ctx, n, w, wanted)
 	for _, x := range wanted {
 		s, err := &out[x.payment], unread
 		if err == nil {
-			err = c.complete(ctx, n, w[x.payment], x, blocks[x.status.Slot], s)
+			err = c.complete(ctx, n, w[x.payment], x, s)
 		}
 		if err != nil {
 			s.Kind, s.Reason = chains.Included, err.Error()
@@ -202,14 +221,14 @@ func (c *Chain) examine(ctx context.Context, n *rpcpool.Node, w []chains.Watched
 	}
 }
 
-func transactionCall(signature string) *rpcpool.Call {
-	return newCall("getTransaction", signature, options{"commitment": finalized, "encoding": "base64", "maxSupportedTransactionVersion": 0})
+func transactionCall(signature, commitment string) *rpcpool.Call {
+	return newCall("getTransaction", signature, options{"commitment": commitment, "encoding": "base64", "maxSupportedTransactionVersion": 0})
 }
 
 // complete fills in a sighting that says Paid or Reverted, unless what the
 // node shows does not prove it.
-func (c *Chain) complete(ctx context.Context, n *rpcpool.Node, w chains.Watched, x wantedTx, block *rpcpool.Call, s *chains.Sighting) error {
-	e, err := c.evidence(n, w, x, block)
+func (c *Chain) complete(ctx context.Context, n *rpcpool.Node, w chains.Watched, x wantedTx, s *chains.Sighting) error {
+	e, err := c.evidence(n, w, x)
 	if err != nil {
 		return err
 	}
@@ -221,6 +240,7 @@ func (c *Chain) complete(ctx context.Context, n *rpcpool.Node, w chains.Watched,
 		s.Reason, s.Permanent = reason, permanent
 		s.SlotDead = true // atomic: the fee was paid, nothing moved
 	}
+	s.Early = e.Commitment != finalized
 	s.BlockHash, s.BlockHeight = e.BlockHash, e.Slot
 	s.BlockTime = time.Unix(e.BlockTime, 0).UTC()
 	s.LogIndex = e.Instruction

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -22,9 +23,11 @@ const (
 
 // Sign makes one transaction that pays the order, with the blockhash of the
 // last Refresh: chains.ErrStale if that is too old. MaxFee holds for the fee and
-// a guard's rent: chains.ErrFeeCapped if it forbids even the least price. ValidFor is not used: the
-// blockhash decides how long the transaction can land. An order with Reuse gets
-// another variant for the guard account of that slot.
+// a guard's rent: chains.ErrFeeCapped if it, or the configured cap, forbids even
+// the least price. ValidFor is not used: the blockhash decides how long the
+// transaction can land. An order with Reuse gets another variant for the guard
+// account of that slot, dearer than all of Replaces; chains.ErrSlotEnds if it
+// could land when the slot has ended.
 //
 // Sign cannot know of earlier attempts. The caller signs a new one only after
 // Scan reported Dead, or Reverted with SlotDead (S3).
@@ -49,7 +52,11 @@ func (c *Chain) sign(ctx context.Context, o chains.Order) (chains.Signed, error)
 		}
 		fixed += p.guard.rent
 	}
-	if err := p.afford(o.MaxFee, fixed, c.cfg.ComputeUnitPriceFloor); err != nil {
+	floor, err := p.outbid(o.Replaces, c.cfg.ComputeUnitPriceFloor, c.cfg.ComputeUnitPriceCap)
+	if err != nil {
+		return chains.Signed{}, err
+	}
+	if err := p.afford(o.MaxFee, fixed, floor); err != nil {
 		return chains.Signed{}, err
 	}
 	tx, err := sol.NewTransaction(instructions(p), p.blockhash, sol.TransactionPayer(p.lane))
@@ -147,6 +154,24 @@ func (c *Chain) plan(o chains.Order) (plan, error) {
 	}, nil
 }
 
+// outbid raises the price to twice the highest of other transactions, within
+// the cap: there is time for few. It returns the least price that is above them.
+func (p *plan) outbid(others []chains.StoredTx, floor, ceiling uint64) (least uint64, err error) {
+	highest := uint64(0)
+	for _, tx := range others {
+		price, err := priceOf(tx.Raw)
+		if err != nil {
+			return 0, err
+		}
+		highest = max(highest, price)
+	}
+	if highest >= ceiling {
+		return 0, fmt.Errorf("%w: %d micro-lamports per compute unit are offered already, %d are allowed", chains.ErrFeeCapped, highest, ceiling)
+	}
+	p.price = min(max(p.price, 2*highest), ceiling)
+	return max(floor, highest+1), nil
+}
+
 // afford lowers the price to what an order allows (0: anything), at no less
 // than the floor; the fixed lamports are those that no price changes. The rent
 // of a new token account is left out: nobody is asked whether it is needed.
@@ -176,18 +201,39 @@ func instructions(p plan) []sol.Instruction {
 	)
 }
 
-// Compute budget instructions 2 (limit, u32), 3 (price, u64) and 4 (bytes of
-// loaded accounts, u32).
+// priceOf is the price that stored bytes offer, in micro-lamports per compute
+// unit.
+func priceOf(raw []byte) (uint64, error) {
+	message, err := decodeMessage(raw)
+	if err != nil {
+		return 0, err
+	}
+	for _, ix := range message.Instructions {
+		program, err := message.Program(ix.ProgramIDIndex)
+		if err == nil && program == sol.ComputeBudget && len(ix.Data) == 9 && ix.Data[0] == setUnitPrice {
+			return binary.LittleEndian.Uint64(ix.Data[1:]), nil
+		}
+	}
+	return 0, errors.New("stored bytes name no price")
+}
+
+// Compute budget instructions.
+const (
+	setUnitLimit = 2 // u32
+	setUnitPrice = 3 // u64
+	setDataLimit = 4 // bytes of loaded accounts, u32
+)
+
 func unitLimitInstruction(limit uint32) sol.Instruction {
-	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{2}, limit))
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{setUnitLimit}, limit))
 }
 
 func unitPriceInstruction(price uint64) sol.Instruction {
-	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint64([]byte{3}, price))
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint64([]byte{setUnitPrice}, price))
 }
 
 func dataLimitInstruction(limit uint32) sol.Instruction {
-	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{4}, limit))
+	return sol.NewInstruction(sol.ComputeBudget, nil, binary.LittleEndian.AppendUint32([]byte{setDataLimit}, limit))
 }
 
 // createTokenAccount is CreateIdempotent (instruction 1), which solana-go

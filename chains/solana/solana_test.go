@@ -49,7 +49,7 @@ func harness(s sandbox.Solana, exclusive string) chaintest.Harness {
 		},
 		Open: func(ctx context.Context, o chaintest.Opening) (chains.Chain, error) {
 			cfg := config(s, "", o.Wallets.Treasury, o.Wallets.Lanes)
-			cfg.RPCURLs, cfg.Exclusive = o.RPCURLs, exclusive
+			cfg.RPCURLs, cfg.Exclusive, cfg.PaidEarlier.Below = o.RPCURLs, exclusive, o.PaidBelow
 			if o.WrongNetwork {
 				cfg.GenesisHash = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 			}

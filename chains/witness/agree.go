@@ -114,7 +114,7 @@ func undecided(views []view, kind chains.SightingKind, need int) chains.Sighting
 		final = final || v.Kind.Final()
 		if kind == chains.Included && v.present() && (out.TxHash == "" || v.Kind == chains.Included) {
 			out = v.Sighting
-			out.Kind, out.SlotDead, out.Permanent, out.Proof = chains.Included, false, false, nil
+			out.Kind, out.Early, out.SlotDead, out.Permanent, out.Proof = chains.Included, false, false, false, nil
 		}
 	}
 	out.Reason = ""
@@ -127,7 +127,7 @@ func undecided(views []view, kind chains.SightingKind, need int) chains.Sighting
 }
 
 // joined is the first of the views that agree, with the others' proofs in its
-// own.
+// own. It is early if one of them is: the finality of the others stands alone.
 func joined(views []view) chains.Sighting {
 	out := views[0].Sighting
 	if len(views) == 1 {
@@ -147,6 +147,7 @@ func joined(views []view) chains.Sighting {
 		if i > 0 {
 			all[i].Proof = v.Proof
 		}
+		out.Early = out.Early || v.Early
 	}
 	proof["witnesses"] = encode(all)
 	out.Proof = encode(proof)

@@ -68,6 +68,9 @@ func (s *Scanner) Scan(ctx context.Context, w []chains.Watched) ([]chains.Sighti
 	}
 	s.hold(out)
 	s.remember(w, out)
+	for i := range out {
+		out[i].LookedFor = len(w[i].Txs)
+	}
 	return out, nil
 }
 
@@ -198,7 +201,7 @@ func (s *Scanner) hold(seen []chains.Sighting) {
 		if x.Kind == chains.Dead {
 			kind, seen[i] = chains.Unseen, chains.Sighting{}
 		}
-		seen[i].Kind, seen[i].SlotDead, seen[i].Proof = kind, false, nil
+		seen[i].Kind, seen[i].Early, seen[i].SlotDead, seen[i].Proof = kind, false, false, nil
 		seen[i].Reason = fmt.Sprintf("seen as %s, but %v", x.Kind, frozen)
 	}
 }

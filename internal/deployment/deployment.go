@@ -34,6 +34,7 @@ type Options struct {
 	EthereumLanes int  // default 2
 	DryLanes      bool // Ethereum lanes get no ether
 	SolanaLanes   int  // default 1
+	GuardAccounts bool // payments on Solana are exclusive by a guard account
 	LaneInFlight  int  // unincluded transactions per Ethereum lane; default 16
 	Workers       int  // default 1
 	// ReviewAbove is the merchant's review limit in USDC base units; 0: none.

@@ -33,6 +33,9 @@ func (d *Deployment) wallets(o Options) (chainsFile, keysFile string) {
 		"treasury": sw.Treasury, "lanes": sw.Lanes,
 		"poll_interval_ms": 500, "resend_after_ms": 2000, "finality_eta_ms": 13000,
 	}}
+	if o.GuardAccounts {
+		chains[1]["exclusive"], chains[1]["bump_after_ms"] = "guard", 1000
+	}
 	var keys []map[string]any
 	for _, a := range append([]string{ew.Treasury}, ew.Lanes...) {
 		keys = append(keys, map[string]any{"chain": "ethereum", "address": a, "type": "secp256k1", "secret": ew.Key(a)})

@@ -20,15 +20,30 @@ import (
 // the other on the same chain.
 func TestTroublesOnSolana(t *testing.T) {
 	t.Parallel()
+	s := troubledOnSolana(t, deployment.Options{})
+	meet(t, []trouble{{"Dropped", s.dropped}, {"Reorged", s.reorganised}, {"ExpiredBlockhash", s.expired}, {"Blacklisted", s.blacklisted}})
+}
+
+// TestTroublesWithGuardAccounts does so where the chain lets one of several
+// transactions pay.
+func TestTroublesWithGuardAccounts(t *testing.T) {
+	t.Parallel()
+	s := troubledOnSolana(t, deployment.Options{GuardAccounts: true})
+	meet(t, []trouble{{"Stuck", s.stuck}, {"Swallowed", s.swallowed}})
+}
+
+// troubledOnSolana starts a Settle before a Solana of its own.
+func troubledOnSolana(t *testing.T, o deployment.Options) *onSolana {
+	t.Helper()
 	s := &onSolana{chain: sandbox.StartSolana(t, 50*time.Millisecond)}
-	s.troubled = troubledOn(t, deployment.Options{Proxies: 1, SkipSolanaSlots: true}, func(sb *sandbox.Sandbox) { sb.Descriptor.Solana = s.chain })
+	o.Proxies, o.SkipSolanaSlots = 1, true
+	s.troubled = troubledOn(t, o, func(sb *sandbox.Sandbox) { sb.Descriptor.Solana = s.chain })
 	var err error
 	if s.client, err = rpc.DialContext(t.Context(), s.chain.HTTPURL); err != nil { // any JSON-RPC client reads it
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
-
-	meet(t, []trouble{{"Dropped", s.dropped}, {"Reorged", s.reorganised}, {"ExpiredBlockhash", s.expired}, {"Blacklisted", s.blacklisted}})
+	return s
 }
 
 type onSolana struct {
@@ -144,5 +159,46 @@ func (s *onSolana) blacklisted(t *testing.T) {
 	s.overcome(t)
 	if r := s.Get(t, id); r.Failure == nil || r.Failure.Code != "payee_refused" {
 		t.Errorf("failure %+v", r.Failure)
+	}
+}
+
+// No block takes the payment: it is outbid under its guard account, and when all
+// its transactions land, one pays.
+func (s *onSolana) stuck(t *testing.T) {
+	s.chain.Pause(t, true)
+	id := s.order(t, "solana", payeeOn(t, "solana"))
+	s.outbid(t, id)
+	s.chain.Pause(t, false)
+	s.overcome(t)
+	s.oneSlot(t, id)
+}
+
+// No node passes on what was signed first: what was signed last pays, while the
+// first could still land.
+func (s *onSolana) swallowed(t *testing.T) {
+	proxy := s.SolanaProxies[0]
+	proxy.Add(faultproxy.Fault{Kind: faultproxy.Swallowed, Method: faultproxy.SolanaSend})
+	id := s.order(t, "solana", payeeOn(t, "solana"))
+	s.outbid(t, id)
+	proxy.Clear()
+	s.overcome(t)
+	if first := s.sent(t, id)[0]; s.Get(t, id).TxHash == first {
+		t.Errorf("paid by %s, which was swallowed", first)
+	}
+	s.oneSlot(t, id)
+}
+
+// outbid waits until a payment has more than one transaction, and its merchant
+// is told.
+func (s *onSolana) outbid(t *testing.T, id string) {
+	t.Helper()
+	eventually(t, func() bool { return len(s.sent(t, id)) > 1 && s.Get(t, id).Substatus == payment.FeeBumped }, "%s is not outbid", id)
+}
+
+// oneSlot fails the test if a payment took more than one guard account.
+func (s *onSolana) oneSlot(t *testing.T, id string) {
+	t.Helper()
+	if slots := s.slots(t, id); len(slots) != 1 || !slices.Contains(s.sent(t, id), s.Get(t, id).TxHash) {
+		t.Errorf("%d slots, want one, and one of its transactions to pay", len(slots))
 	}
 }

@@ -38,7 +38,8 @@ var actions = []action{
 	{"terminate", 1, func(w *world) { w.some((*driver).terminate) }},
 	{"start again", 2, func(w *world) { w.some((*driver).again) }},
 	{"review", 4, func(w *world) { w.some((*driver).decide) }},
-	{"sweep", 4, func(w *world) { w.sweep(w.network()) }},
+	{"sweep", 4, func(w *world) { w.sweep(w.network(), false) }},
+	{"sweep what is late", 4, func(w *world) { w.sweep(w.sol, true) }},
 	{"tend", 3, func(w *world) { w.tend(false) }},
 	{"tend what is late", 4, func(w *world) { w.tend(true) }},
 	{"empty blocks", 2, func(w *world) { w.network().empty(rapid.IntRange(1, 5).Draw(w.T, "blocks")) }},
@@ -118,10 +119,14 @@ func (w *world) looks(nw *network) {
 	}
 }
 
-func (w *world) sweep(nw *network) {
+// sweep looks after a chain's slots; late is whether what is in no block has
+// been so for long.
+func (w *world) sweep(nw *network, late bool) {
 	if !w.alive() {
 		return
 	}
+	w.late = late
+	defer func() { w.late = false }()
 	_, err := w.worker.upkeep.SweepSlots(w.ctx, activities.ChainRef{Chain: nw.name})
 	w.tolerate(err)
 }

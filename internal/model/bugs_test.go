@@ -37,7 +37,7 @@ func absenceIsDeath() bug {
 					continue
 				}
 				if looks[watched[i].SlotID]++; looks[watched[i].SlotID] == 2 {
-					seen[i] = chains.Sighting{Kind: chains.Dead, SlotDead: true, BlockTime: time.Now(), Proof: json.RawMessage(`{"unseen": "twice"}`)}
+					seen[i] = chains.Sighting{Kind: chains.Dead, LookedFor: seen[i].LookedFor, SlotDead: true, BlockTime: time.Now(), Proof: json.RawMessage(`{"unseen": "twice"}`)}
 				}
 			}
 		},
@@ -81,6 +81,7 @@ func lateDeath() bug {
 		onSettle: func(d *driver, in activities.SettleInput) activities.SettleInput {
 			if in.Sighting.Kind == chains.Dead {
 				in.Sighting.SlotID = d.w.liveSlot(d.id)
+				in.Sighting.LookedFor = 1000
 			}
 			return in
 		},

@@ -10,7 +10,9 @@
 //     under Temporal the step may run twice, have its answer lost, be run again
 //     later by a worker that everybody thinks is dead, or kill its worker;
 //   - the worker's watchers and the upkeep look at a chain;
-//   - chains go on, reorganize, forget, get expensive, jump in time;
+//   - chains go on, reorganize, forget, get expensive, jump in time; on Solana
+//     payments are exclusive by their blockhash, or by a guard account, which may
+//     be outbid;
 //   - nodes lag, fail, hang up, lose answers, swallow transactions, and of
 //     three one may lie;
 //   - strangers use a lane's key or submit our authorization, issuers freeze

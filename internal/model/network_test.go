@@ -304,6 +304,7 @@ func newSolana(t *rapid.T, seq int64, closing *[]func()) *network {
 	cfg := sol.Config{
 		Name: nw.name, GenesisHash: chain.GenesisHash(), RPCURLs: urls, Mint: chain.Mint(), Decimals: payment.USDC.Decimals,
 		Treasury: treasury.String(), Lanes: []string{lane.String()}, PollIntervalMS: 60_000, ResendAfterMS: 100, RPCRestMS: 1,
+		Exclusive: rapid.SampledFrom([]string{sol.ExclusiveBlockhash, sol.ExclusiveGuard}).Draw(t, "sol exclusive"),
 	}
 	nw.open = func(ctx context.Context) (chains.Chain, error) { return sol.Open(ctx, cfg, ring) }
 	nw.payee = func(i int) string { return ring.Add(fmt.Sprint("payee ", i)).String() }

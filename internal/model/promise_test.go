@@ -53,7 +53,7 @@ func (w *world) round(n int) {
 		w.look(nw)
 		nw.settle()
 		w.look(nw)
-		w.sweep(nw)
+		w.sweep(nw, true)
 	}
 	w.tend(true)
 	for _, d := range w.intents {
@@ -93,7 +93,8 @@ func (d *driver) concede() {
 	}
 }
 
-// tidy lets the lanes come to rest, and books what they cost.
+// tidy lets the lanes come to rest, and what may still land of closed slots, and
+// books what they cost.
 func (w *world) tidy() {
 	for range 4 {
 		w.tend(true)
@@ -103,6 +104,10 @@ func (w *world) tidy() {
 		}
 	}
 	w.tend(true)
+	w.sol.expire()
+	w.sol.settle()
+	w.look(w.sol)
+	w.sweep(w.sol, false)
 }
 
 // ended reports whether every payment has ended.
@@ -211,6 +216,11 @@ func (w *world) promise() {
 		if want := string(payment.EventTypeOf(payment.Status(x.Status))); x.LastEvent != want {
 			w.Fatalf("%s: the last event is %s, want %s", x.ID, x.LastEvent, want)
 		}
+	}
+	var open, contradicted int
+	w.must(w.db.sql.QueryRow(w.ctx, `SELECT (SELECT count(*) FROM slots WHERE final_at IS NULL), (SELECT count(*) FROM audit_log WHERE action = 'outcome.contradicted')`).Scan(&open, &contradicted))
+	if open > 0 || contradicted > 0 {
+		w.Fatalf("something may still land of %d slots, and %d outcomes are contradicted", open, contradicted)
 	}
 	report, err := ledger.Check(w.ctx, w.db.store)
 	w.must(err)

@@ -268,7 +268,7 @@ func (w *world) patient(c chains.Chain, nw *network) chains.Chain {
 	if c, ok := c.(chains.Laner); ok {
 		return laner{c, shared{w, nw}}
 	}
-	return plain{c, shared{w, nw}}
+	return expirer{c.(chains.Expirer), shared{w, nw}}
 }
 
 type shared struct {
@@ -281,32 +281,36 @@ type laner struct {
 	shared
 }
 
-type plain struct {
-	chains.Chain
+type expirer struct {
+	chains.Expirer
 	shared
 }
 
-func (c laner) Info() chains.Info { return c.tuned(c.Laner.Info()) }
-func (c plain) Info() chains.Info { return c.tuned(c.Chain.Info()) }
+func (c laner) Info() chains.Info   { return c.tuned(c.Laner.Info()) }
+func (c expirer) Info() chains.Info { return c.tuned(c.Expirer.Info()) }
 
 func (c laner) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
 	return c.everywhere(ctx, tx, c.Laner.Send)
 }
 
-func (c plain) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
-	return c.everywhere(ctx, tx, c.Chain.Send)
+func (c expirer) Send(ctx context.Context, tx chains.StoredTx) chains.Verdict {
+	return c.everywhere(ctx, tx, c.Expirer.Send)
 }
 
 func (c laner) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
 	return c.seen(ctx, watched, c.Laner.Scan)
 }
 
-func (c plain) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
-	return c.seen(ctx, watched, c.Chain.Scan)
+func (c expirer) Scan(ctx context.Context, watched []chains.Watched) ([]chains.Sighting, error) {
+	return c.seen(ctx, watched, c.Expirer.Scan)
 }
 
 func (c laner) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
 	return c.Laner.Sign(ctx, c.w.bug.signing(o))
+}
+
+func (c expirer) Sign(ctx context.Context, o chains.Order) (chains.Signed, error) {
+	return c.Expirer.Sign(ctx, c.w.bug.signing(o))
 }
 
 func (s shared) seen(ctx context.Context, watched []chains.Watched, scan func(context.Context, []chains.Watched) ([]chains.Sighting, error)) ([]chains.Sighting, error) {
@@ -320,7 +324,7 @@ func (s shared) seen(ctx context.Context, watched []chains.Watched, scan func(co
 func (s shared) tuned(info chains.Info) chains.Info {
 	info.ResendAfter, info.BumpAfter = 0, time.Hour
 	if s.w.late {
-		info.BumpAfter = 0
+		info.BumpAfter = time.Nanosecond
 	}
 	return info
 }

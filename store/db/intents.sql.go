@@ -404,7 +404,7 @@ func (q *Queries) ListIntentOutcomes(ctx context.Context, intentID string) ([]Ou
 }
 
 const listIntentSlots = `-- name: ListIntentSlots :many
-SELECT id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization", state, fence, created_at, closed_at FROM slots WHERE intent_id = $1 ORDER BY created_at, id
+SELECT id, attempt_id, intent_id, chain, kind, authority, nonce, from_height, expires_at, expires_height, "authorization", state, fence, created_at, closed_at, final_at FROM slots WHERE intent_id = $1 ORDER BY created_at, id
 `
 
 func (q *Queries) ListIntentSlots(ctx context.Context, intentID string) ([]Slot, error) {
@@ -432,6 +432,7 @@ func (q *Queries) ListIntentSlots(ctx context.Context, intentID string) ([]Slot,
 			&i.Fence,
 			&i.CreatedAt,
 			&i.ClosedAt,
+			&i.FinalAt,
 		); err != nil {
 			return nil, err
 		}

@@ -206,6 +206,7 @@ type Slot struct {
 	Fence         string
 	CreatedAt     time.Time
 	ClosedAt      *time.Time
+	FinalAt       *time.Time
 }
 
 type Transaction struct {

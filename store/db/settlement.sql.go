@@ -78,17 +78,100 @@ func (q *Queries) ClaimResends(ctx context.Context, arg ClaimResendsParams) ([]C
 }
 
 const closeSlot = `-- name: CloseSlot :exec
-UPDATE slots SET state = $2, closed_at = clock_timestamp() WHERE id = $1 AND state = 'live'
+UPDATE slots SET state = $1, closed_at = clock_timestamp(), final_at = CASE WHEN $2::boolean THEN clock_timestamp() END
+WHERE id = $3 AND state = 'live'
 `
 
 type CloseSlotParams struct {
-	ID    string
 	State string
+	Final bool
+	ID    string
 }
 
+// final says that no other transaction of the slot can land any more.
 func (q *Queries) CloseSlot(ctx context.Context, arg CloseSlotParams) error {
-	_, err := q.db.Exec(ctx, closeSlot, arg.ID, arg.State)
+	_, err := q.db.Exec(ctx, closeSlot, arg.State, arg.Final, arg.ID)
 	return err
+}
+
+const closedSlots = `-- name: ClosedSlots :many
+SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, s.final_at, a.address, p.amount, t.id AS tx_id, t.hash, t.raw,
+       (o.tx_hash = t.hash)::boolean AS decisive, (r.transaction_id IS NOT NULL)::boolean AS booked
+FROM slots s
+JOIN payment_intents p ON p.id = s.intent_id
+JOIN attempts a ON a.id = s.attempt_id
+JOIN outcomes o ON o.slot_id = s.id
+JOIN transaction_attempts ta ON ta.slot_id = s.id
+JOIN transactions t ON t.id = ta.transaction_id
+LEFT JOIN transaction_results r ON r.transaction_id = t.id
+WHERE s.id IN (
+  SELECT x.id FROM slots x WHERE x.chain = $1 AND x.state <> 'live' AND x.final_at IS NULL AND x.id > $2
+  ORDER BY x.id LIMIT $3)
+ORDER BY s.id, t.created_at, t.id
+`
+
+type ClosedSlotsParams struct {
+	Chain   string
+	AfterID string
+	MaxRows int32
+}
+
+type ClosedSlotsRow struct {
+	Slot     Slot
+	Address  string
+	Amount   payment.Amount
+	TxID     string
+	Hash     string
+	Raw      []byte
+	Decisive bool
+	Booked   bool
+}
+
+// Closed slots of a chain of which something may still land, with every
+// transaction ever signed for them, oldest first: decisive is the one that the
+// outcome names, booked says that its result is stored. In order of their ids.
+func (q *Queries) ClosedSlots(ctx context.Context, arg ClosedSlotsParams) ([]ClosedSlotsRow, error) {
+	rows, err := q.db.Query(ctx, closedSlots, arg.Chain, arg.AfterID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ClosedSlotsRow{}
+	for rows.Next() {
+		var i ClosedSlotsRow
+		if err := rows.Scan(
+			&i.Slot.ID,
+			&i.Slot.AttemptID,
+			&i.Slot.IntentID,
+			&i.Slot.Chain,
+			&i.Slot.Kind,
+			&i.Slot.Authority,
+			&i.Slot.Nonce,
+			&i.Slot.FromHeight,
+			&i.Slot.ExpiresAt,
+			&i.Slot.ExpiresHeight,
+			&i.Slot.Authorization,
+			&i.Slot.State,
+			&i.Slot.Fence,
+			&i.Slot.CreatedAt,
+			&i.Slot.ClosedAt,
+			&i.Slot.FinalAt,
+			&i.Address,
+			&i.Amount,
+			&i.TxID,
+			&i.Hash,
+			&i.Raw,
+			&i.Decisive,
+			&i.Booked,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const committedOnChain = `-- name: CommittedOnChain :one
@@ -188,6 +271,19 @@ func (q *Queries) FencedSlots(ctx context.Context, arg FencedSlotsParams) ([]str
 		return nil, err
 	}
 	return items, nil
+}
+
+const finishSlot = `-- name: FinishSlot :execrows
+UPDATE slots SET final_at = clock_timestamp() WHERE id = $1 AND state <> 'live' AND final_at IS NULL
+`
+
+// Nothing that was signed for a closed slot can land any more.
+func (q *Queries) FinishSlot(ctx context.Context, id string) (int64, error) {
+	result, err := q.db.Exec(ctx, finishSlot, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const hasLiveSlot = `-- name: HasLiveSlot :one
@@ -419,7 +515,7 @@ func (q *Queries) LinkTransaction(ctx context.Context, arg LinkTransactionParams
 }
 
 const liveSlots = `-- name: LiveSlots :many
-SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, p.status, p.substatus, p.version, p.updated_at, p.address, p.amount,
+SELECT s.id, s.attempt_id, s.intent_id, s.chain, s.kind, s.authority, s.nonce, s.from_height, s.expires_at, s.expires_height, s."authorization", s.state, s.fence, s.created_at, s.closed_at, s.final_at, p.status, p.substatus, p.version, p.updated_at, p.address, p.amount,
        t.id AS tx_id, t.hash, t.raw, t.sender, t.nonce AS lane_nonce, t.purpose, t.send_intent_at, t.last_sent_at, r.succeeded
 FROM slots s
 JOIN payment_intents p ON p.id = s.intent_id
@@ -476,6 +572,7 @@ func (q *Queries) LiveSlots(ctx context.Context, intentIds []string) ([]LiveSlot
 			&i.Slot.Fence,
 			&i.Slot.CreatedAt,
 			&i.Slot.ClosedAt,
+			&i.Slot.FinalAt,
 			&i.Status,
 			&i.Substatus,
 			&i.Version,

@@ -16,6 +16,28 @@ LEFT JOIN transaction_results r ON r.transaction_id = t.id
 WHERE s.intent_id = ANY (@intent_ids::text[]) AND s.state = 'live'
 ORDER BY s.intent_id, t.created_at, t.id;
 
+-- name: ClosedSlots :many
+-- Closed slots of a chain of which something may still land, with every
+-- transaction ever signed for them, oldest first: decisive is the one that the
+-- outcome names, booked says that its result is stored. In order of their ids.
+SELECT sqlc.embed(s), a.address, p.amount, t.id AS tx_id, t.hash, t.raw,
+       (o.tx_hash = t.hash)::boolean AS decisive, (r.transaction_id IS NOT NULL)::boolean AS booked
+FROM slots s
+JOIN payment_intents p ON p.id = s.intent_id
+JOIN attempts a ON a.id = s.attempt_id
+JOIN outcomes o ON o.slot_id = s.id
+JOIN transaction_attempts ta ON ta.slot_id = s.id
+JOIN transactions t ON t.id = ta.transaction_id
+LEFT JOIN transaction_results r ON r.transaction_id = t.id
+WHERE s.id IN (
+  SELECT x.id FROM slots x WHERE x.chain = @chain AND x.state <> 'live' AND x.final_at IS NULL AND x.id > @after_id
+  ORDER BY x.id LIMIT @max_rows)
+ORDER BY s.id, t.created_at, t.id;
+
+-- name: FinishSlot :execrows
+-- Nothing that was signed for a closed slot can land any more.
+UPDATE slots SET final_at = clock_timestamp() WHERE id = @id AND state <> 'live' AND final_at IS NULL;
+
 -- name: OldLiveSlots :many
 -- Intents with a live slot of some age on a chain, in order of their ids.
 SELECT intent_id FROM slots
@@ -109,7 +131,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 SELECT * FROM outcomes WHERE slot_id = $1;
 
 -- name: CloseSlot :exec
-UPDATE slots SET state = $2, closed_at = clock_timestamp() WHERE id = $1 AND state = 'live';
+-- final says that no other transaction of the slot can land any more.
+UPDATE slots SET state = @state, closed_at = clock_timestamp(), final_at = CASE WHEN @final::boolean THEN clock_timestamp() END
+WHERE id = @id AND state = 'live';
 
 -- name: InsertTransactionResult :execrows
 INSERT INTO transaction_results (transaction_id, succeeded, reason, block_hash, block_height, fee, effective_at)
