@@ -45,6 +45,10 @@ lint: fmt-check vet workflowcheck golangci vulncheck ## All static checks
 bench: deps $(BUILD)/sandbox ## Acceptance, settlement and webhooks per second, see docs/benchmarks.md; BENCH="-only accept", settle or webhooks
 	$(BUILD)/sandbox exec -- go run ./internal/bench $(BENCH)
 
+.PHONY: batch
+batch: deps $(BUILD)/sandbox ## Pay a batch of 10,000 lines, kill API and worker twice each, and count on the chains; BATCH="-batch 1000"
+	$(BUILD)/sandbox exec -- go run ./internal/bench -batch 10000 $(BATCH)
+
 .PHONY: certify
 certify: deps $(BUILD)/sandbox ## Kill and lie while paying, and prove that each payment was made once; CERTIFY="-short", "-payments 1000 -kills 200 -seed 7"
 	@go build -o $(BUILD)/certify ./internal/certify

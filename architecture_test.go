@@ -25,7 +25,7 @@ var may = map[string][]string{
 	"migrations": {},
 	"activities": {"payment", "routing", "store", "ledger", "treasury", "chains", "webhooks"},
 	"workflows":  {"payment", "activities"},
-	"worker":     {"workflows", "activities"},
+	"worker":     {"payment", "workflows", "activities"},
 	"api":        {"payment", "routing", "ledger", "treasury", "webhooks", "store", "workflows", "config"},
 	"telemetry":  {},
 	"config":     {"payment"},

@@ -37,6 +37,14 @@ type Steps struct {
 	// DegradedAfter is how long a chain may be out of sight before its payments
 	// say so; 0: a minute.
 	DegradedAfter time.Duration
+	// BatchWindow is how many payments of a batch may be open at once; 0: 500.
+	BatchWindow int
+	// MaxBacklog is how many accepted payments may wait for the first step of
+	// their workflow before batches make no further ones; 0: no bound.
+	MaxBacklog int
+	// StartPayment starts the workflow of a payment that a batch has made; nil: the
+	// sweep of the API starts it.
+	StartPayment func(context.Context, payment.Intent) error
 	// Crash is called at each of CrashPoints, for tests that kill the process
 	// there; nil otherwise.
 	Crash func(point string)
@@ -124,7 +132,7 @@ func (s *Steps) change(ctx context.Context, step, id string, decide func(context
 // seen takes the intent off the list of workflows to be started: one of its
 // steps runs, so its workflow does. Steps behind the first find it gone.
 func seen(ctx context.Context, tx *store.Tx, i payment.Intent) error {
-	if i.Status == payment.Created || i.Status == payment.Canceled {
+	if i.Status == payment.Created || i.Status.Terminal() {
 		return tx.WorkflowSeen(ctx, i.ID)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (s *Steps) ByName() map[string]any {
 		"AwaitConfirmation": s.AwaitConfirmation, "Settle": s.Settle, "Review": s.Review, "Look": s.Look,
 		"DeliverWebhook": s.DeliverWebhook, "RetryWebhook": s.RetryWebhook,
 		"SweepSlots": s.SweepSlots, "TendLanes": s.TendLanes, "Stranded": s.Stranded,
-		"PaySchedule": s.PaySchedule,
+		"PaySchedule": s.PaySchedule, "FillBatch": s.FillBatch,
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	UnsupportedMediaType Code = "unsupported_media_type"
 
 	NotCancelable        Code = "not_cancelable"
+	NotStartable         Code = "not_startable"
 	IdempotencyKeyUsed   Code = "idempotency_key_used"
 	IdempotencyMismatch  Code = "idempotency_mismatch"
 	QuoteUsed            Code = "quote_used"
@@ -63,6 +64,9 @@ const (
 	DeadlinePast         Code = "deadline_past"
 	TimetableInvalid     Code = "timetable_invalid"
 	MetadataInvalid      Code = "metadata_invalid"
+	LineMalformed        Code = "line_malformed"
+	ReferenceDuplicate   Code = "reference_duplicate"
+	BatchTooLong         Code = "batch_too_long"
 	InsufficientFunds    Code = "insufficient_funds"
 	WebhookURLInvalid    Code = "webhook_url_invalid"
 	WebhookURLRefused    Code = "webhook_url_refused"
@@ -130,6 +134,7 @@ var codes = []CodeInfo{
 	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
 
 	{NotCancelable, 409, "The payment can no longer be stopped", "Signed bytes may have left us, or the payment has ended: follow it by its events."},
+	{NotStartable, 409, "The batch cannot be started", "Only a batch that is ready can be: correct the lines that its errors list and upload it again."},
 	{IdempotencyKeyUsed, 409, "The Idempotency-Key has made another payment", "That payment stands, and its stored answer has expired or is that of another route: find it in the list, and use a new key for a new payment."},
 	{QuoteUsed, 409, "The quote was used", "existing_id is the payment that it made. Ask for a new quote to pay again."},
 	{QuoteExpired, 409, "The quote has expired", "Ask for a new one, or order without one."},
@@ -171,6 +176,9 @@ var codes = []CodeInfo{
 	{DeadlinePast, 422, "The deadline has passed", "Give a time in the future, in RFC 3339, or leave it out."},
 	{TimetableInvalid, 422, "The schedule's times cannot be followed", "Correct them as errors[].detail says: at in the future, or cron with five fields in a time zone."},
 	{MetadataInvalid, 422, "The metadata does not fit", "Keep to 20 keys of 1 to 40 characters, with values of at most 500."},
+	{LineMalformed, 422, "A line of the batch is not readable", "Correct it as errors[].detail says; files are UTF-8."},
+	{ReferenceDuplicate, 422, "Another line of the batch has the same reference", "Give each line a reference of its own, or remove the line if it is there twice."},
+	{BatchTooLong, 422, "The batch has more than 100,000 lines", "Split it."},
 	{InsufficientFunds, 422, "The available balance does not cover the amount", "Add funds, or wait for held funds to be released, and repeat the request: the Idempotency-Key is still free."},
 	{SponsoringNotOffered, 422, "The chain does not sponsor payments", "Use one on which payers' authorizations are submitted."},
 	{AuthorizationMalformed, 422, "The authorization is not readable", "Send nonce and signature as the payer's wallet gave them."},

@@ -189,12 +189,7 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 	if len(errs) > 0 {
 		return payment.Intent{}, failFields(errs)
 	}
-	o, errs := s.understand(r.OrderRequest, who.MaxAmount)
-	if r.Deadline != nil && !r.Deadline.After(s.now()) {
-		errs = append(errs, FieldError{"#/deadline", DeadlinePast, codeByName[DeadlinePast].Remedy})
-	}
-	errs = append(errs, checkText("#/reference", r.Reference)...)
-	errs = append(errs, checkMetadata(r.Metadata)...)
+	o, errs := s.understandIntent(r, who.MaxAmount)
 	if len(errs) > 0 {
 		return payment.Intent{}, failFields(errs)
 	}
@@ -206,6 +201,17 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 		Priority: r.Priority, MaxFee: o.maxFee, Deadline: r.Deadline, Reference: r.Reference, Metadata: r.Metadata, Quote: r.Quote,
 		RequestID: telemetry.RequestID(ctx),
 	}, nil
+}
+
+// understandIntent checks everything about a request that needs no asking, and
+// collects all that is wrong.
+func (s *Server) understandIntent(r CreateIntentRequest, limit *payment.Amount) (order, []FieldError) {
+	o, errs := s.understand(r.OrderRequest, limit)
+	if r.Deadline != nil && !r.Deadline.After(s.now()) {
+		errs = append(errs, FieldError{"#/deadline", DeadlinePast, codeByName[DeadlinePast].Remedy})
+	}
+	errs = append(errs, checkText("#/reference", r.Reference)...)
+	return o, append(errs, checkMetadata(r.Metadata)...)
 }
 
 // accept stores the payment: funds hold, intent, first event and the answer

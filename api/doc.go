@@ -7,6 +7,9 @@
 // fails, any API process finds the intent by sweeping. Nothing here signs,
 // sends, or talks to a chain.
 //
+// A batch is read and written as it arrives, shown when all of it is there, and paid by
+// a workflow of its own, which the relay's sweep starts.
+//
 // Invariants:
 //   - A 201 means that everything about the payment is in Postgres. A request
 //     that is refused writes nothing.

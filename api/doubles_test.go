@@ -44,6 +44,10 @@ func (d *destinations) CheckDestination(_ context.Context, chain payment.Chain, 
 	if d.down {
 		return "", errors.New("the nodes do not answer")
 	}
+	return d.ReadAddress(chain, address)
+}
+
+func (d *destinations) ReadAddress(chain payment.Chain, address string) (string, error) {
 	if code := refuse[address]; code != "" && (chain != "solana" || code != payment.AddressWrongChain) {
 		return "", &payment.AddressError{Code: code, Detail: "what is wrong and what to do"}
 	}

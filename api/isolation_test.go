@@ -41,7 +41,7 @@ func (b *bench) routes() []route {
 // What no stranger can misuse: these routes make something of the caller's own,
 // or show what is everybody's.
 var callersOwn = []route{
-	{"POST", "/v1/payment_intents"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"POST", "/v1/schedules"}, {"GET", "/v1/chains"},
+	{"POST", "/v1/payment_intents"}, {"POST", "/v1/batches"}, {"POST", "/v1/quotes"}, {"POST", "/v1/webhook_endpoints"}, {"POST", "/v1/schedules"}, {"GET", "/v1/chains"},
 	{"POST", "/v1/sponsored_payments"}, // TestOnePaymentPerAuthorization: one that is taken is not told whose it is
 	{"POST", "/v1/addresses/validate"}, // TestLookAlikesAreTheMerchantsOwn
 	{"GET", "/v1/events/stream"},       // TestStreamsAreTheMerchantsOwn
@@ -58,9 +58,11 @@ func TestStrangersFindNothing(t *testing.T) {
 	b := setup(t)
 	endpoint := b.do("POST", "/v1/webhook_endpoints", `{"url":"https://example.com/hook","event_types":["*"]}`).want(201).id()
 	intent := b.create().id()
+	batch := b.upload("amount,asset,chain,address\n1,USDC,ethereum," + payee + "\n0,USDC,ethereum," + payee + "\n").want(201).id()
 	objects := map[string]string{ // by the collection that the id is of
 		"payment_intents":   intent,
 		"webhook_endpoints": endpoint,
+		"batches":           batch,
 		"events":            b.do("GET", "/v1/payment_intents/"+intent+"/events", nil).want(200).data()[0]["id"].(string),
 		"deliveries":        endpoint,
 		"quotes":            b.do("POST", "/v1/quotes", order()).want(201).id(),

@@ -59,6 +59,17 @@ func lasting(ctx context.Context) context.Context {
 	return whole
 }
 
+// within gives a request that may take longer than others a deadline of its own.
+// It ends as well when the client goes away.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	stop := context.AfterFunc(lasting(ctx), cancel)
+	return out, func() {
+		stop()
+		cancel()
+	}
+}
+
 func (s *Server) recovered(c *gin.Context, r any) {
 	telemetry.Add(c.Request.Context(), zap.String("panic", fmt.Sprint(r)), zap.ByteString("stack", debug.Stack()))
 	if !c.Writer.Written() {

@@ -37,6 +37,7 @@ func (s *Server) humaConfig() huma.Config {
 			},
 			Tags: []*huma.Tag{
 				{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
+				{Name: "Batches", Description: "Many payments in one file."},
 				{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
 				{Name: "Routing", Description: "What a payment would cost, and on which chains."},
 				{Name: "Schedules", Description: "Standing orders: payments at times to come."},

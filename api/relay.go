@@ -78,6 +78,10 @@ func (r *Relay) Run(ctx context.Context) error {
 		sweep(ctx, r.log, r.Sweep)
 		return nil
 	})
+	group.Go(func() error {
+		sweep(ctx, r.log, r.SweepBatches)
+		return nil
+	})
 	return group.Wait()
 }
 
@@ -130,6 +134,34 @@ func (r *Relay) Sweep(ctx context.Context) (handed int, err error) {
 		}
 	}
 	return handed, err
+}
+
+// SweepBatches starts the workflows of batches that are processing and have none
+// that was heard of, and deletes what broken uploads have left behind. It returns how
+// many workflows it started.
+func (r *Relay) SweepBatches(ctx context.Context) (handed int, err error) {
+	if _, err := r.store.DropAbandonedUploads(ctx, 2*uploadTimeout); err != nil {
+		return 0, err
+	}
+	due, err := r.store.DueBatches(ctx, relayBatch)
+	for _, b := range due {
+		if failed := r.startBatch(ctx, b); failed != nil {
+			err = errors.Join(err, failed)
+		} else {
+			handed++
+		}
+	}
+	return handed, err
+}
+
+// startBatch starts the workflow of a batch. One that runs is success.
+func (r *Relay) startBatch(ctx context.Context, b payment.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if _, err := r.temporal.ExecuteWorkflow(ctx, workflows.BatchOptions(b, r.taskQueue), workflows.BatchWorkflow, workflows.BatchInput{BatchID: b.ID}); err != nil {
+		return fmt.Errorf("start workflow of %s: %w", b.ID, err)
+	}
+	return nil
 }
 
 func (r *Relay) try(ctx context.Context, intent payment.Intent) {

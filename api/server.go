@@ -43,6 +43,8 @@ type Destinations interface {
 	// InspectAddress tells what is known about an address on a chain; what the
 	// chain does not answer is unknown in the facts.
 	InspectAddress(ctx context.Context, chain payment.Chain, address string) payment.AddressFacts
+	// ReadAddress is CheckDestination as far as nobody needs to be asked.
+	ReadAddress(chain payment.Chain, address string) (canonical string, err error)
 	// Chains lists the configured chains; the answer never changes.
 	Chains() []ChainInfo
 }
@@ -160,6 +162,7 @@ func (s *Server) route() error {
 	s.registerSponsored()
 	s.registerEvents()
 	s.registerStreams()
+	s.registerBatches()
 	s.registerQuotes()
 	s.registerChains()
 	s.registerAddresses()

@@ -134,7 +134,7 @@ func (s *Server) streamEvents(ctx context.Context, in *streamEventsInput) (*stre
 // stream answers with a feed, as server-sent events or over a WebSocket.
 func (s *Server) stream(f *feed) *streamOutput {
 	return &streamOutput{Body: func(hc huma.Context) {
-		c := humagin.Unwrap(hc)
+		c := ginOf(hc)
 		if f.ended && !c.IsWebsocket() {
 			hc.SetStatus(http.StatusNoContent) // which keeps an EventSource from connecting again
 			return
@@ -171,6 +171,9 @@ func (h handshake) WriteHeader(status int) {
 }
 
 func (h handshake) Write(b []byte) (int, error) { return len(b), nil }
+
+// ginOf is the request below huma, which can do more with its connection.
+func ginOf(hc huma.Context) *gin.Context { return humagin.Unwrap(hc) }
 
 // open begins the answer. The context that it returns ends with the client.
 func (s *Server) open(ctx context.Context, c *gin.Context) (sink, context.Context, *Problem) {

@@ -36,6 +36,11 @@ var (
 type Chain interface {
 	Info() Info
 
+	// ReadAddress returns the canonical form of a payout address, or a
+	// *payment.AddressError. It asks no node, so that CheckDestination may still
+	// refuse the address.
+	ReadAddress(address string) (string, error)
+
 	// CheckDestination returns the canonical form of a payout address. A
 	// definite no is a *payment.AddressError; ErrUnknown means that it could
 	// not be found out (only chains that must look on chain return it).

@@ -17,14 +17,135 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AddressReportChecksum.
+const (
+	AddressReportChecksumAbsent  AddressReportChecksum = "absent"
+	AddressReportChecksumInvalid AddressReportChecksum = "invalid"
+	AddressReportChecksumValid   AddressReportChecksum = "valid"
+)
+
+// Defines values for AddressReportFamily.
+const (
+	Evm    AddressReportFamily = "evm"
+	Solana AddressReportFamily = "solana"
+)
+
+// Defines values for AddressReportFrozen.
+const (
+	AddressReportFrozenNo      AddressReportFrozen = "no"
+	AddressReportFrozenUnknown AddressReportFrozen = "unknown"
+	AddressReportFrozenYes     AddressReportFrozen = "yes"
+)
+
+// Defines values for AddressReportKind.
+const (
+	AddressReportKindContract     AddressReportKind = "contract"
+	AddressReportKindMint         AddressReportKind = "mint"
+	AddressReportKindProgram      AddressReportKind = "program"
+	AddressReportKindTokenAccount AddressReportKind = "token_account"
+	AddressReportKindUnknown      AddressReportKind = "unknown"
+	AddressReportKindWallet       AddressReportKind = "wallet"
+)
+
+// Defines values for AddressReportObject.
+const (
+	AddressReportObjectAddressReport AddressReportObject = "address_report"
+)
+
+// Defines values for AddressReportOpensTokenAccount.
+const (
+	AddressReportOpensTokenAccountNo      AddressReportOpensTokenAccount = "no"
+	AddressReportOpensTokenAccountUnknown AddressReportOpensTokenAccount = "unknown"
+	AddressReportOpensTokenAccountYes     AddressReportOpensTokenAccount = "yes"
+)
+
+// Defines values for AddressReportPayable.
+const (
+	AddressReportPayableNo      AddressReportPayable = "no"
+	AddressReportPayableUnknown AddressReportPayable = "unknown"
+	AddressReportPayableYes     AddressReportPayable = "yes"
+)
+
 // Defines values for AnyEventObject.
 const (
 	AnyEventObjectEvent AnyEventObject = "event"
 )
 
+// Defines values for AttemptObject.
+const (
+	AttemptObjectAttempt AttemptObject = "attempt"
+)
+
+// Defines values for AttemptListObject.
+const (
+	AttemptListObjectList AttemptListObject = "list"
+)
+
 // Defines values for BalanceListObject.
 const (
 	BalanceListObjectList BalanceListObject = "list"
+)
+
+// Defines values for BatchMode.
+const (
+	BatchModeLive BatchMode = "live"
+	BatchModeTest BatchMode = "test"
+)
+
+// Defines values for BatchObject.
+const (
+	BatchObjectBatch BatchObject = "batch"
+)
+
+// Defines values for BatchStatus.
+const (
+	BatchStatusCanceled   BatchStatus = "canceled"
+	BatchStatusCompleted  BatchStatus = "completed"
+	BatchStatusInvalid    BatchStatus = "invalid"
+	BatchStatusProcessing BatchStatus = "processing"
+	BatchStatusReady      BatchStatus = "ready"
+)
+
+// Defines values for BatchCountStatus.
+const (
+	BatchCountStatusCanceled     BatchCountStatus = "canceled"
+	BatchCountStatusConfirming   BatchCountStatus = "confirming"
+	BatchCountStatusCreated      BatchCountStatus = "created"
+	BatchCountStatusExpired      BatchCountStatus = "expired"
+	BatchCountStatusFailed       BatchCountStatus = "failed"
+	BatchCountStatusInvalid      BatchCountStatus = "invalid"
+	BatchCountStatusManualReview BatchCountStatus = "manual_review"
+	BatchCountStatusPending      BatchCountStatus = "pending"
+	BatchCountStatusRejected     BatchCountStatus = "rejected"
+	BatchCountStatusRouted       BatchCountStatus = "routed"
+	BatchCountStatusSettled      BatchCountStatus = "settled"
+	BatchCountStatusSubmitted    BatchCountStatus = "submitted"
+)
+
+// Defines values for BatchLineStatus.
+const (
+	BatchLineStatusCanceled     BatchLineStatus = "canceled"
+	BatchLineStatusConfirming   BatchLineStatus = "confirming"
+	BatchLineStatusCreated      BatchLineStatus = "created"
+	BatchLineStatusExpired      BatchLineStatus = "expired"
+	BatchLineStatusFailed       BatchLineStatus = "failed"
+	BatchLineStatusInvalid      BatchLineStatus = "invalid"
+	BatchLineStatusManualReview BatchLineStatus = "manual_review"
+	BatchLineStatusPending      BatchLineStatus = "pending"
+	BatchLineStatusRejected     BatchLineStatus = "rejected"
+	BatchLineStatusRouted       BatchLineStatus = "routed"
+	BatchLineStatusSettled      BatchLineStatus = "settled"
+	BatchLineStatusSubmitted    BatchLineStatus = "submitted"
+)
+
+// Defines values for BatchLineListObject.
+const (
+	BatchLineListObjectList BatchLineListObject = "list"
+)
+
+// Defines values for BatchListObject.
+const (
+	BatchListObjectList BatchListObject = "list"
 )
 
 // Defines values for ChainListObject.
@@ -35,6 +156,26 @@ const (
 // Defines values for ChainStateObject.
 const (
 	Chain ChainStateObject = "chain"
+)
+
+// Defines values for ChangedBatchMode.
+const (
+	ChangedBatchModeLive ChangedBatchMode = "live"
+	ChangedBatchModeTest ChangedBatchMode = "test"
+)
+
+// Defines values for ChangedBatchObject.
+const (
+	ChangedBatchObjectBatch ChangedBatchObject = "batch"
+)
+
+// Defines values for ChangedBatchStatus.
+const (
+	ChangedBatchStatusCanceled   ChangedBatchStatus = "canceled"
+	ChangedBatchStatusCompleted  ChangedBatchStatus = "completed"
+	ChangedBatchStatusInvalid    ChangedBatchStatus = "invalid"
+	ChangedBatchStatusProcessing ChangedBatchStatus = "processing"
+	ChangedBatchStatusReady      ChangedBatchStatus = "ready"
 )
 
 // Defines values for ChangedIntentMode.
@@ -98,6 +239,38 @@ const (
 	EventLogObjectList EventLogObject = "list"
 )
 
+// Defines values for ExpandedIntentMode.
+const (
+	ExpandedIntentModeLive ExpandedIntentMode = "live"
+	ExpandedIntentModeTest ExpandedIntentMode = "test"
+)
+
+// Defines values for ExpandedIntentObject.
+const (
+	ExpandedIntentObjectPaymentIntent ExpandedIntentObject = "payment_intent"
+)
+
+// Defines values for ExpandedIntentPriority.
+const (
+	ExpandedIntentPriorityCheap    ExpandedIntentPriority = "cheap"
+	ExpandedIntentPriorityFast     ExpandedIntentPriority = "fast"
+	ExpandedIntentPriorityReliable ExpandedIntentPriority = "reliable"
+)
+
+// Defines values for ExpandedIntentStatus.
+const (
+	ExpandedIntentStatusCanceled     ExpandedIntentStatus = "canceled"
+	ExpandedIntentStatusConfirming   ExpandedIntentStatus = "confirming"
+	ExpandedIntentStatusCreated      ExpandedIntentStatus = "created"
+	ExpandedIntentStatusExpired      ExpandedIntentStatus = "expired"
+	ExpandedIntentStatusFailed       ExpandedIntentStatus = "failed"
+	ExpandedIntentStatusManualReview ExpandedIntentStatus = "manual_review"
+	ExpandedIntentStatusRejected     ExpandedIntentStatus = "rejected"
+	ExpandedIntentStatusRouted       ExpandedIntentStatus = "routed"
+	ExpandedIntentStatusSettled      ExpandedIntentStatus = "settled"
+	ExpandedIntentStatusSubmitted    ExpandedIntentStatus = "submitted"
+)
+
 // Defines values for FeeKind.
 const (
 	Network FeeKind = "network"
@@ -111,6 +284,18 @@ const (
 // Defines values for IntentListObject.
 const (
 	IntentListObjectList IntentListObject = "list"
+)
+
+// Defines values for InvalidLineListObject.
+const (
+	InvalidLineListObjectList InvalidLineListObject = "list"
+)
+
+// Defines values for LedgerEntryKind.
+const (
+	Hold    LedgerEntryKind = "hold"
+	Release LedgerEntryKind = "release"
+	Spend   LedgerEntryKind = "spend"
 )
 
 // Defines values for NewWebhookEndpointDisabledReason.
@@ -139,10 +324,17 @@ const (
 
 // Defines values for ObstacleCode.
 const (
+	ChainNotAllowed       ObstacleCode = "chain_not_allowed"
 	FailedBefore          ObstacleCode = "failed_before"
 	FeeAboveMax           ObstacleCode = "fee_above_max"
 	InsufficientLiquidity ObstacleCode = "insufficient_liquidity"
 	NotObserved           ObstacleCode = "not_observed"
+)
+
+// Defines values for OutcomeResult.
+const (
+	OutcomeResultDead OutcomeResult = "dead"
+	OutcomeResultPaid OutcomeResult = "paid"
 )
 
 // Defines values for PaymentIntentMode.
@@ -177,9 +369,22 @@ const (
 	PaymentIntentStatusSubmitted    PaymentIntentStatus = "submitted"
 )
 
+// Defines values for QuoteMode.
+const (
+	QuoteModeLive QuoteMode = "live"
+	QuoteModeTest QuoteMode = "test"
+)
+
 // Defines values for QuoteObject.
 const (
 	QuoteObjectQuote QuoteObject = "quote"
+)
+
+// Defines values for QuotePriority.
+const (
+	QuotePriorityCheap    QuotePriority = "cheap"
+	QuotePriorityFast     QuotePriority = "fast"
+	QuotePriorityReliable QuotePriority = "reliable"
 )
 
 // Defines values for QuoteRequestPriority.
@@ -191,8 +396,8 @@ const (
 
 // Defines values for ReadinessStatus.
 const (
-	NotReady ReadinessStatus = "not_ready"
-	Ready    ReadinessStatus = "ready"
+	ReadinessStatusNotReady ReadinessStatus = "not_ready"
+	ReadinessStatusReady    ReadinessStatus = "ready"
 )
 
 // Defines values for ReplayRequestStatus.
@@ -215,6 +420,18 @@ const (
 	OutcomeUnknown ReviewReason = "outcome_unknown"
 	Policy         ReviewReason = "policy"
 	Stalled        ReviewReason = "stalled"
+)
+
+// Defines values for RouteObject.
+const (
+	RouteObjectRoute RouteObject = "route"
+)
+
+// Defines values for RouteDecisionPriority.
+const (
+	RouteDecisionPriorityCheap    RouteDecisionPriority = "cheap"
+	RouteDecisionPriorityFast     RouteDecisionPriority = "fast"
+	RouteDecisionPriorityReliable RouteDecisionPriority = "reliable"
 )
 
 // Defines values for ScheduleMode.
@@ -265,6 +482,56 @@ const (
 // Defines values for ScheduleRunListObject.
 const (
 	ScheduleRunListObjectList ScheduleRunListObject = "list"
+)
+
+// Defines values for SlotKind.
+const (
+	Eip3009         SlotKind = "eip3009"
+	EvmNonce        SlotKind = "evm_nonce"
+	SolanaBlockhash SlotKind = "solana_blockhash"
+	SolanaGuard     SlotKind = "solana_guard"
+)
+
+// Defines values for SlotState.
+const (
+	SlotStateDead SlotState = "dead"
+	SlotStateLive SlotState = "live"
+	SlotStatePaid SlotState = "paid"
+)
+
+// Defines values for TimelineObject.
+const (
+	TimelineObjectList TimelineObject = "list"
+)
+
+// Defines values for TimelineEntryKind.
+const (
+	TimelineEntryKindAccepted         TimelineEntryKind = "accepted"
+	TimelineEntryKindCanceled         TimelineEntryKind = "canceled"
+	TimelineEntryKindDead             TimelineEntryKind = "dead"
+	TimelineEntryKindExpired          TimelineEntryKind = "expired"
+	TimelineEntryKindFailed           TimelineEntryKind = "failed"
+	TimelineEntryKindFinal            TimelineEntryKind = "final"
+	TimelineEntryKindOutbid           TimelineEntryKind = "outbid"
+	TimelineEntryKindRejected         TimelineEntryKind = "rejected"
+	TimelineEntryKindReorged          TimelineEntryKind = "reorged"
+	TimelineEntryKindReview           TimelineEntryKind = "review"
+	TimelineEntryKindRouted           TimelineEntryKind = "routed"
+	TimelineEntryKindSeen             TimelineEntryKind = "seen"
+	TimelineEntryKindSent             TimelineEntryKind = "sent"
+	TimelineEntryKindSettled          TimelineEntryKind = "settled"
+	TimelineEntryKindSigned           TimelineEntryKind = "signed"
+	TimelineEntryKindStopping         TimelineEntryKind = "stopping"
+	TimelineEntryKindUpdated          TimelineEntryKind = "updated"
+	TimelineEntryKindWebhookDelivered TimelineEntryKind = "webhook_delivered"
+	TimelineEntryKindWebhookFailed    TimelineEntryKind = "webhook_failed"
+)
+
+// Defines values for TransactionPurpose.
+const (
+	Cancel  TransactionPurpose = "cancel"
+	Gapfill TransactionPurpose = "gapfill"
+	Payment TransactionPurpose = "payment"
 )
 
 // Defines values for WebhookDeliveryObject.
@@ -332,6 +599,31 @@ const (
 	WebhookReplayObjectWebhookReplay WebhookReplayObject = "webhook_replay"
 )
 
+// Defines values for ListBatchesParamsStatus.
+const (
+	ListBatchesParamsStatusCanceled   ListBatchesParamsStatus = "canceled"
+	ListBatchesParamsStatusCompleted  ListBatchesParamsStatus = "completed"
+	ListBatchesParamsStatusInvalid    ListBatchesParamsStatus = "invalid"
+	ListBatchesParamsStatusProcessing ListBatchesParamsStatus = "processing"
+	ListBatchesParamsStatusReady      ListBatchesParamsStatus = "ready"
+)
+
+// Defines values for ListBatchLinesParamsStatus.
+const (
+	ListBatchLinesParamsStatusCanceled     ListBatchLinesParamsStatus = "canceled"
+	ListBatchLinesParamsStatusConfirming   ListBatchLinesParamsStatus = "confirming"
+	ListBatchLinesParamsStatusCreated      ListBatchLinesParamsStatus = "created"
+	ListBatchLinesParamsStatusExpired      ListBatchLinesParamsStatus = "expired"
+	ListBatchLinesParamsStatusFailed       ListBatchLinesParamsStatus = "failed"
+	ListBatchLinesParamsStatusInvalid      ListBatchLinesParamsStatus = "invalid"
+	ListBatchLinesParamsStatusManualReview ListBatchLinesParamsStatus = "manual_review"
+	ListBatchLinesParamsStatusPending      ListBatchLinesParamsStatus = "pending"
+	ListBatchLinesParamsStatusRejected     ListBatchLinesParamsStatus = "rejected"
+	ListBatchLinesParamsStatusRouted       ListBatchLinesParamsStatus = "routed"
+	ListBatchLinesParamsStatusSettled      ListBatchLinesParamsStatus = "settled"
+	ListBatchLinesParamsStatusSubmitted    ListBatchLinesParamsStatus = "submitted"
+)
+
 // Defines values for ListEventsParamsType.
 const (
 	ListEventsParamsTypePaymentIntentCanceled     ListEventsParamsType = "payment_intent.canceled"
@@ -388,6 +680,12 @@ const (
 	ListPaymentIntentsParamsStatusSubmitted    ListPaymentIntentsParamsStatus = "submitted"
 )
 
+// Defines values for GetPaymentIntentParamsExpand.
+const (
+	Attempts      GetPaymentIntentParamsExpand = "attempts"
+	LedgerEntries GetPaymentIntentParamsExpand = "ledger_entries"
+)
+
 // Defines values for ListSchedulesParamsStatus.
 const (
 	ListSchedulesParamsStatusActive    ListSchedulesParamsStatus = "active"
@@ -403,6 +701,75 @@ const (
 	ListWebhookEndpointDeliveriesParamsStateExhausted ListWebhookEndpointDeliveriesParamsState = "exhausted"
 	ListWebhookEndpointDeliveriesParamsStatePending   ListWebhookEndpointDeliveriesParamsState = "pending"
 )
+
+// AddressProblem defines model for AddressProblem.
+type AddressProblem struct {
+	// Code Examples: address_bad_checksum
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// AddressReport defines model for AddressReport.
+type AddressReport struct {
+	// Account CAIP-10 account id
+	//
+	// Examples: eip155:1:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+	Account *string `json:"account,omitempty"`
+
+	// Address In the form in which payments name it; absent if it is no address of the chain
+	Address *string `json:"address,omitempty"`
+
+	// Blocked The operator forbids payments to it
+	Blocked bool `json:"blocked"`
+
+	// Chain Examples: ethereum
+	Chain string `json:"chain"`
+
+	// Checksum Of the spelling as sent (EIP-55)
+	Checksum AddressReportChecksum `json:"checksum"`
+	Family   AddressReportFamily   `json:"family"`
+
+	// Frozen The token's issuer has frozen or blacklisted it
+	Frozen AddressReportFrozen `json:"frozen"`
+	Kind   AddressReportKind   `json:"kind"`
+
+	// LookAlikes Warnings: recipients of yours that begin and end with the same four characters and are not this address. Somebody may want you to mistake it for them.
+	LookAlikes []LookAlike         `json:"look_alikes"`
+	Object     AddressReportObject `json:"object"`
+
+	// OpensTokenAccount A payment opens a token account for it
+	OpensTokenAccount AddressReportOpensTokenAccount `json:"opens_token_account"`
+
+	// Own It is a treasury or another account of ours
+	Own bool `json:"own"`
+
+	// Payable Whether a payment to it would be accepted and could be made; warnings do not count
+	Payable AddressReportPayable `json:"payable"`
+
+	// Problems Why it is not payable, or not known to be, with the codes of ordering a payment
+	Problems []AddressProblem `json:"problems"`
+}
+
+// AddressReportChecksum Of the spelling as sent (EIP-55)
+type AddressReportChecksum string
+
+// AddressReportFamily defines model for AddressReport.Family.
+type AddressReportFamily string
+
+// AddressReportFrozen The token's issuer has frozen or blacklisted it
+type AddressReportFrozen string
+
+// AddressReportKind defines model for AddressReport.Kind.
+type AddressReportKind string
+
+// AddressReportObject defines model for AddressReport.Object.
+type AddressReportObject string
+
+// AddressReportOpensTokenAccount A payment opens a token account for it
+type AddressReportOpensTokenAccount string
+
+// AddressReportPayable Whether a payment to it would be accepted and could be made; warnings do not count
+type AddressReportPayable string
 
 // AnyEvent defines model for AnyEvent.
 type AnyEvent struct {
@@ -424,6 +791,59 @@ type AnyEventObject string
 // AnyEventData defines model for AnyEventData.
 type AnyEventData struct {
 	Object EventSubject `json:"object"`
+}
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	Address   string    `json:"address"`
+	Chain     string    `json:"chain"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Number From 1; a further one begins only when the chain has proven that the last cannot pay any more
+	Number int64         `json:"number"`
+	Object AttemptObject `json:"object"`
+
+	// Slots What makes the attempt exclusive on chain, once something is signed
+	Slots []Slot `json:"slots"`
+}
+
+// AttemptObject defines model for Attempt.Object.
+type AttemptObject string
+
+// AttemptList defines model for AttemptList.
+type AttemptList struct {
+	Data    []Attempt `json:"data"`
+	HasMore bool      `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string           `json:"next_cursor,omitempty"`
+	Object     AttemptListObject `json:"object"`
+}
+
+// AttemptListObject defines model for AttemptList.Object.
+type AttemptListObject string
+
+// AuthorizationTerms defines model for AuthorizationTerms.
+type AuthorizationTerms struct {
+	// From Payer, who signed: EIP-55 address
+	//
+	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+	From string `json:"from"`
+
+	// Nonce 32 bytes, 0x and 64 hex digits; the payer's choice
+	//
+	// Examples: 0x7f0f1b6f3a0f4e2ab0f5a8d1c2b3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5
+	Nonce string `json:"nonce"`
+
+	// ValidAfter Unix time in seconds; blocks must be later
+	//
+	// Examples: 0
+	ValidAfter int64 `json:"valid_after"`
+
+	// ValidBefore Unix time in seconds; blocks must be earlier
+	//
+	// Examples: 1795363200
+	ValidBefore int64 `json:"valid_before"`
 }
 
 // Balance defines model for Balance.
@@ -454,6 +874,131 @@ type BalanceList struct {
 
 // BalanceListObject defines model for BalanceList.Object.
 type BalanceListObject string
+
+// Batch defines model for Batch.
+type Batch struct {
+	// Amount Of all valid lines: decimal string in units of the asset
+	//
+	// Examples: 1250.000000
+	Amount string `json:"amount"`
+
+	// Asset Examples: USDC
+	Asset     string     `json:"asset"`
+	CreatedAt time.Time  `json:"created_at"`
+	EndedAt   *time.Time `json:"ended_at,omitempty"`
+
+	// Held Part of the amount that is held for lines that are no payments yet; payments have holds of their own
+	//
+	// Examples: 1000.000000
+	Held string `json:"held"`
+
+	// ID Examples: batch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID           string            `json:"id"`
+	InvalidLines int64             `json:"invalid_lines"`
+	Lines        int64             `json:"lines"`
+	Metadata     map[string]string `json:"metadata,omitempty"`
+	Mode         BatchMode         `json:"mode"`
+	Object       BatchObject       `json:"object"`
+
+	// Progress Lines by status
+	Progress  []BatchCount `json:"progress"`
+	Reference *string      `json:"reference,omitempty"`
+	StartedAt *time.Time   `json:"started_at,omitempty"`
+	Status    BatchStatus  `json:"status"`
+}
+
+// BatchMode defines model for Batch.Mode.
+type BatchMode string
+
+// BatchObject defines model for Batch.Object.
+type BatchObject string
+
+// BatchStatus defines model for Batch.Status.
+type BatchStatus string
+
+// BatchCount defines model for BatchCount.
+type BatchCount struct {
+	// Amount Examples: 250.000000
+	Amount string `json:"amount"`
+	Lines  int64  `json:"lines"`
+
+	// Status invalid, pending (no payment yet), or the status of the line's payment
+	Status BatchCountStatus `json:"status"`
+}
+
+// BatchCountStatus invalid, pending (no payment yet), or the status of the line's payment
+type BatchCountStatus string
+
+// BatchLine defines model for BatchLine.
+type BatchLine struct {
+	Address *string `json:"address,omitempty"`
+
+	// Amount Examples: 12.500000
+	Amount  string   `json:"amount"`
+	Chain   *string  `json:"chain,omitempty"`
+	Failure *Failure `json:"failure,omitempty"`
+
+	// Line From 1; in CSV the first one under the header
+	Line int64 `json:"line"`
+
+	// PaymentIntent The payment that the line became
+	PaymentIntent   *string         `json:"payment_intent,omitempty"`
+	Reference       *string         `json:"reference,omitempty"`
+	Status          BatchLineStatus `json:"status"`
+	TransactionHash *string         `json:"transaction_hash,omitempty"`
+}
+
+// BatchLineStatus defines model for BatchLine.Status.
+type BatchLineStatus string
+
+// BatchLineList defines model for BatchLineList.
+type BatchLineList struct {
+	Data    []BatchLine `json:"data"`
+	HasMore bool        `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string             `json:"next_cursor,omitempty"`
+	Object     BatchLineListObject `json:"object"`
+}
+
+// BatchLineListObject defines model for BatchLineList.Object.
+type BatchLineListObject string
+
+// BatchList defines model for BatchList.
+type BatchList struct {
+	Data    []Batch `json:"data"`
+	HasMore bool    `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string         `json:"next_cursor,omitempty"`
+	Object     BatchListObject `json:"object"`
+}
+
+// BatchListObject defines model for BatchList.Object.
+type BatchListObject string
+
+// BatchRef defines model for BatchRef.
+type BatchRef struct {
+	// ID Examples: batch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID string `json:"id"`
+
+	// Line From 1
+	//
+	// Examples: 17
+	Line int64 `json:"line"`
+}
+
+// BatchRequest defines model for BatchRequest.
+type BatchRequest struct {
+	// Lines The payments, each as POST /v1/payment_intents takes it; a reference may be given once
+	Lines []CreateIntentRequest `json:"lines"`
+
+	// Metadata Up to 20 keys of 1 to 40 characters with values of up to 500
+	Metadata map[string]string `json:"metadata,omitempty"`
+
+	// Reference Your own reference for the batch
+	Reference *string `json:"reference,omitempty"`
+}
 
 // CancelRequest defines model for CancelRequest.
 type CancelRequest struct {
@@ -526,10 +1071,55 @@ type ChainState struct {
 // ChainStateObject defines model for ChainState.Object.
 type ChainStateObject string
 
+// ChangedBatch defines model for ChangedBatch.
+type ChangedBatch struct {
+	// Amount Of all valid lines: decimal string in units of the asset
+	//
+	// Examples: 1250.000000
+	Amount string `json:"amount"`
+
+	// Asset Examples: USDC
+	Asset         string     `json:"asset"`
+	BalancesAfter Balance    `json:"balances_after"`
+	CreatedAt     time.Time  `json:"created_at"`
+	EndedAt       *time.Time `json:"ended_at,omitempty"`
+
+	// Held Part of the amount that is held for lines that are no payments yet; payments have holds of their own
+	//
+	// Examples: 1000.000000
+	Held string `json:"held"`
+
+	// ID Examples: batch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID           string             `json:"id"`
+	InvalidLines int64              `json:"invalid_lines"`
+	Lines        int64              `json:"lines"`
+	Metadata     map[string]string  `json:"metadata,omitempty"`
+	Mode         ChangedBatchMode   `json:"mode"`
+	Object       ChangedBatchObject `json:"object"`
+
+	// Progress Lines by status
+	Progress  []BatchCount       `json:"progress"`
+	Reference *string            `json:"reference,omitempty"`
+	StartedAt *time.Time         `json:"started_at,omitempty"`
+	Status    ChangedBatchStatus `json:"status"`
+}
+
+// ChangedBatchMode defines model for ChangedBatch.Mode.
+type ChangedBatchMode string
+
+// ChangedBatchObject defines model for ChangedBatch.Object.
+type ChangedBatchObject string
+
+// ChangedBatchStatus defines model for ChangedBatch.Status.
+type ChangedBatchStatus string
+
 // ChangedIntent defines model for ChangedIntent.
 type ChangedIntent struct {
 	// Address The destination that was chosen
 	Address *string `json:"address,omitempty"`
+
+	// AllowedChains No other chain pays it; absent: each of the destinations may
+	AllowedChains []string `json:"allowed_chains,omitempty"`
 
 	// Amount Decimal string in units of the asset
 	//
@@ -537,8 +1127,10 @@ type ChangedIntent struct {
 	Amount string `json:"amount"`
 
 	// Asset Examples: USDC
-	Asset         string  `json:"asset"`
-	BalancesAfter Balance `json:"balances_after"`
+	Asset         string              `json:"asset"`
+	Authorization *AuthorizationTerms `json:"authorization,omitempty"`
+	BalancesAfter Balance             `json:"balances_after"`
+	Batch         *BatchRef           `json:"batch,omitempty"`
 
 	// Chain The chain that was chosen
 	Chain        *string       `json:"chain,omitempty"`
@@ -551,13 +1143,19 @@ type ChangedIntent struct {
 	ID string `json:"id"`
 
 	// MaxFee Decimal string in units of the asset
-	MaxFee    *string               `json:"max_fee,omitempty"`
-	Metadata  map[string]string     `json:"metadata,omitempty"`
-	Mode      ChangedIntentMode     `json:"mode"`
-	Object    ChangedIntentObject   `json:"object"`
-	Priority  ChangedIntentPriority `json:"priority"`
-	Reference *string               `json:"reference,omitempty"`
-	Review    *Review               `json:"review,omitempty"`
+	MaxFee   *string               `json:"max_fee,omitempty"`
+	Metadata map[string]string     `json:"metadata,omitempty"`
+	Mode     ChangedIntentMode     `json:"mode"`
+	Object   ChangedIntentObject   `json:"object"`
+	Priority ChangedIntentPriority `json:"priority"`
+
+	// Quote The quote that it was ordered by
+	Quote     *string `json:"quote,omitempty"`
+	Reference *string `json:"reference,omitempty"`
+
+	// RetryOf The unpaid payment that it orders again
+	RetryOf *string `json:"retry_of,omitempty"`
+	Review  *Review `json:"review,omitempty"`
 
 	// Sequence Number of the newest event of this intent; 1 at creation, gapless
 	Sequence  int64               `json:"sequence"`
@@ -583,21 +1181,24 @@ type ChangedIntentStatus string
 
 // CreateIntentRequest defines model for CreateIntentRequest.
 type CreateIntentRequest struct {
+	// AllowedChains Names or CAIP-2 ids of the chains that may pay it, also after a failure on one; left out: those of all destinations
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
 	// Amount Decimal string in units of the asset; never rounded
 	//
 	// Examples: 12.50
-	Amount string `json:"amount"`
+	Amount *string `json:"amount,omitempty"`
 
 	// Asset Asset to pay out
 	//
 	// Examples: USDC
-	Asset string `json:"asset"`
+	Asset *string `json:"asset,omitempty"`
 
 	// Deadline The payment expires if it was not sent by then
 	Deadline *time.Time `json:"deadline,omitempty"`
 
 	// Destinations Where the payee takes money, at most once per chain; Settle chooses one
-	Destinations []DestinationRequest `json:"destinations"`
+	Destinations []DestinationRequest `json:"destinations,omitempty"`
 
 	// MaxFee Most that the network fee may be, as a decimal string in units of the asset
 	//
@@ -607,8 +1208,13 @@ type CreateIntentRequest struct {
 	// Metadata Up to 20 keys of 1 to 40 characters with values of up to 500
 	Metadata map[string]string `json:"metadata,omitempty"`
 
-	// Priority What the choice of the chain weighs most
+	// Priority What the choice of the chain weighs most; cheap if left out
 	Priority *CreateIntentRequestPriority `json:"priority,omitempty"`
+
+	// Quote Order what was quoted: amount, asset, destinations, allowed_chains, priority and max_fee are the quote's and must be left out. A quote makes one payment.
+	//
+	// Examples: qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	Quote *string `json:"quote,omitempty"`
 
 	// Reference Your own reference; the list filters by it
 	//
@@ -616,11 +1222,14 @@ type CreateIntentRequest struct {
 	Reference *string `json:"reference,omitempty"`
 }
 
-// CreateIntentRequestPriority What the choice of the chain weighs most
+// CreateIntentRequestPriority What the choice of the chain weighs most; cheap if left out
 type CreateIntentRequestPriority string
 
 // CreateScheduleRequest defines model for CreateScheduleRequest.
 type CreateScheduleRequest struct {
+	// AllowedChains Names or CAIP-2 ids of the chains that may pay it, also after a failure on one; left out: those of all destinations
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
 	// Amount Decimal string in units of the asset; never rounded
 	//
 	// Examples: 12.50
@@ -656,7 +1265,7 @@ type CreateScheduleRequest struct {
 	// Metadata Of every payment: up to 20 keys of 1 to 40 characters with values of up to 500
 	Metadata map[string]string `json:"metadata,omitempty"`
 
-	// Priority What the choice of the chain weighs most
+	// Priority What the choice of the chain weighs most; cheap if left out
 	Priority *CreateScheduleRequestPriority `json:"priority,omitempty"`
 
 	// Reference Of every payment
@@ -670,7 +1279,7 @@ type CreateScheduleRequest struct {
 	TimeZone *string `json:"time_zone,omitempty"`
 }
 
-// CreateScheduleRequestPriority What the choice of the chain weighs most
+// CreateScheduleRequestPriority What the choice of the chain weighs most; cheap if left out
 type CreateScheduleRequestPriority string
 
 // Destination defines model for Destination.
@@ -688,15 +1297,18 @@ type Destination struct {
 
 // DestinationRequest defines model for DestinationRequest.
 type DestinationRequest struct {
+	// Account The payee's CAIP-10 account id, instead of chain and address
+	Account *string `json:"account,omitempty"`
+
 	// Address Payee: EIP-55 address, or a Solana wallet (never a token account)
 	//
 	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
-	Address string `json:"address"`
+	Address *string `json:"address,omitempty"`
 
-	// Chain Name or CAIP-2 id of a configured chain
+	// Chain Name or CAIP-2 id of a configured chain; with address
 	//
 	// Examples: ethereum
-	Chain string `json:"chain"`
+	Chain *string `json:"chain,omitempty"`
 }
 
 // Event defines model for Event.
@@ -753,6 +1365,77 @@ type EventSubject struct {
 	// Object Examples: payment_intent
 	Object string `json:"object"`
 }
+
+// ExpandedIntent defines model for ExpandedIntent.
+type ExpandedIntent struct {
+	// Address The destination that was chosen
+	Address *string `json:"address,omitempty"`
+
+	// AllowedChains No other chain pays it; absent: each of the destinations may
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
+	// Amount Decimal string in units of the asset
+	//
+	// Examples: 12.500000
+	Amount string `json:"amount"`
+
+	// Asset Examples: USDC
+	Asset string `json:"asset"`
+
+	// Attempts With expand=attempts
+	Attempts      []Attempt           `json:"attempts,omitempty"`
+	Authorization *AuthorizationTerms `json:"authorization,omitempty"`
+	Batch         *BatchRef           `json:"batch,omitempty"`
+
+	// Chain The chain that was chosen
+	Chain        *string       `json:"chain,omitempty"`
+	CreatedAt    time.Time     `json:"created_at"`
+	Deadline     *time.Time    `json:"deadline,omitempty"`
+	Destinations []Destination `json:"destinations"`
+	Failure      *Failure      `json:"failure,omitempty"`
+
+	// ID Examples: pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID string `json:"id"`
+
+	// LedgerEntries With expand=ledger_entries
+	LedgerEntries []LedgerEntry `json:"ledger_entries,omitempty"`
+
+	// MaxFee Decimal string in units of the asset
+	MaxFee   *string                `json:"max_fee,omitempty"`
+	Metadata map[string]string      `json:"metadata,omitempty"`
+	Mode     ExpandedIntentMode     `json:"mode"`
+	Object   ExpandedIntentObject   `json:"object"`
+	Priority ExpandedIntentPriority `json:"priority"`
+
+	// Quote The quote that it was ordered by
+	Quote     *string `json:"quote,omitempty"`
+	Reference *string `json:"reference,omitempty"`
+
+	// RetryOf The unpaid payment that it orders again
+	RetryOf *string `json:"retry_of,omitempty"`
+	Review  *Review `json:"review,omitempty"`
+
+	// Sequence Number of the newest event of this intent; 1 at creation, gapless
+	Sequence  int64                `json:"sequence"`
+	Status    ExpandedIntentStatus `json:"status"`
+	Substatus *string              `json:"substatus,omitempty"`
+
+	// TransactionHash The paying transaction, once it is in a block
+	TransactionHash *string   `json:"transaction_hash,omitempty"`
+	UpdatedAt       time.Time `json:"updated_at"`
+}
+
+// ExpandedIntentMode defines model for ExpandedIntent.Mode.
+type ExpandedIntentMode string
+
+// ExpandedIntentObject defines model for ExpandedIntent.Object.
+type ExpandedIntentObject string
+
+// ExpandedIntentPriority defines model for ExpandedIntent.Priority.
+type ExpandedIntentPriority string
+
+// ExpandedIntentStatus defines model for ExpandedIntent.Status.
+type ExpandedIntentStatus string
 
 // Failure defines model for Failure.
 type Failure struct {
@@ -816,6 +1499,57 @@ type IntentList struct {
 
 // IntentListObject defines model for IntentList.Object.
 type IntentListObject string
+
+// InvalidLine defines model for InvalidLine.
+type InvalidLine struct {
+	// Errors pointer is relative to the line; in CSV it is column: and the column's name
+	Errors    []FieldError `json:"errors"`
+	Line      int64        `json:"line"`
+	Reference *string      `json:"reference,omitempty"`
+}
+
+// InvalidLineList defines model for InvalidLineList.
+type InvalidLineList struct {
+	Data    []InvalidLine `json:"data"`
+	HasMore bool          `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string               `json:"next_cursor,omitempty"`
+	Object     InvalidLineListObject `json:"object"`
+}
+
+// InvalidLineListObject defines model for InvalidLineList.Object.
+type InvalidLineListObject string
+
+// LedgerEntry defines model for LedgerEntry.
+type LedgerEntry struct {
+	// Amount Decimal string in units of the asset
+	//
+	// Examples: 12.500000
+	Amount string `json:"amount"`
+
+	// Asset Examples: USDC
+	Asset string `json:"asset"`
+
+	// Kind hold: from available to held; spend: from held to the payee; release: from held to available
+	Kind       LedgerEntryKind `json:"kind"`
+	RecordedAt time.Time       `json:"recorded_at"`
+}
+
+// LedgerEntryKind hold: from available to held; spend: from held to the payee; release: from held to available
+type LedgerEntryKind string
+
+// LookAlike defines model for LookAlike.
+type LookAlike struct {
+	Address string `json:"address"`
+	Chain   string `json:"chain"`
+
+	// PaidAt When it was paid first
+	PaidAt time.Time `json:"paid_at"`
+
+	// PaymentIntent The payment that did
+	PaymentIntent string `json:"payment_intent"`
+}
 
 // Marks defines model for Marks.
 type Marks struct {
@@ -884,10 +1618,32 @@ type Obstacle struct {
 // ObstacleCode defines model for Obstacle.Code.
 type ObstacleCode string
 
+// Outcome defines model for Outcome.
+type Outcome struct {
+	BlockHash *string `json:"block_hash,omitempty"`
+
+	// BlockHeight Block number, or slot
+	BlockHeight *int64 `json:"block_height,omitempty"`
+
+	// EffectiveAt Block time
+	EffectiveAt time.Time `json:"effective_at"`
+
+	// Proof The finalized facts, to be checked against any node of the chain
+	Proof           interface{}   `json:"proof"`
+	Result          OutcomeResult `json:"result"`
+	TransactionHash *string       `json:"transaction_hash,omitempty"`
+}
+
+// OutcomeResult defines model for Outcome.Result.
+type OutcomeResult string
+
 // PaymentIntent defines model for PaymentIntent.
 type PaymentIntent struct {
 	// Address The destination that was chosen
 	Address *string `json:"address,omitempty"`
+
+	// AllowedChains No other chain pays it; absent: each of the destinations may
+	AllowedChains []string `json:"allowed_chains,omitempty"`
 
 	// Amount Decimal string in units of the asset
 	//
@@ -895,7 +1651,9 @@ type PaymentIntent struct {
 	Amount string `json:"amount"`
 
 	// Asset Examples: USDC
-	Asset string `json:"asset"`
+	Asset         string              `json:"asset"`
+	Authorization *AuthorizationTerms `json:"authorization,omitempty"`
+	Batch         *BatchRef           `json:"batch,omitempty"`
 
 	// Chain The chain that was chosen
 	Chain        *string       `json:"chain,omitempty"`
@@ -908,13 +1666,19 @@ type PaymentIntent struct {
 	ID string `json:"id"`
 
 	// MaxFee Decimal string in units of the asset
-	MaxFee    *string               `json:"max_fee,omitempty"`
-	Metadata  map[string]string     `json:"metadata,omitempty"`
-	Mode      PaymentIntentMode     `json:"mode"`
-	Object    PaymentIntentObject   `json:"object"`
-	Priority  PaymentIntentPriority `json:"priority"`
-	Reference *string               `json:"reference,omitempty"`
-	Review    *Review               `json:"review,omitempty"`
+	MaxFee   *string               `json:"max_fee,omitempty"`
+	Metadata map[string]string     `json:"metadata,omitempty"`
+	Mode     PaymentIntentMode     `json:"mode"`
+	Object   PaymentIntentObject   `json:"object"`
+	Priority PaymentIntentPriority `json:"priority"`
+
+	// Quote The quote that it was ordered by
+	Quote     *string `json:"quote,omitempty"`
+	Reference *string `json:"reference,omitempty"`
+
+	// RetryOf The unpaid payment that it orders again
+	RetryOf *string `json:"retry_of,omitempty"`
+	Review  *Review `json:"review,omitempty"`
 
 	// Sequence Number of the newest event of this intent; 1 at creation, gapless
 	Sequence  int64               `json:"sequence"`
@@ -974,53 +1738,61 @@ type Problem struct {
 
 // Quote defines model for Quote.
 type Quote struct {
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
 	// Amount Examples: 12.500000
 	Amount string `json:"amount"`
 
 	// Asset Examples: USDC
 	Asset string `json:"asset"`
 
-	// Chain The chain that would be chosen; absent if none qualifies
-	Chain     *string     `json:"chain,omitempty"`
-	DecidedAt time.Time   `json:"decided_at"`
-	Object    QuoteObject `json:"object"`
+	// Chain The chain that is promised; absent if none qualifies, and then nothing can be ordered by the quote
+	Chain     *string   `json:"chain,omitempty"`
+	DecidedAt time.Time `json:"decided_at"`
+
+	// ExpiresAt Until then one payment can be ordered by it
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// FeeBound A payment by this quote goes over no chain whose network fee is higher when the route is chosen
+	//
+	// Examples: 0.031000
+	FeeBound *string `json:"fee_bound,omitempty"`
+
+	// ID Examples: qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f
+	ID string `json:"id"`
+
+	// MaxFee Decimal string in units of the asset
+	MaxFee *string     `json:"max_fee,omitempty"`
+	Mode   QuoteMode   `json:"mode"`
+	Object QuoteObject `json:"object"`
 
 	// Options Best first; those that do not qualify last
-	Options []QuoteOption `json:"options"`
+	Options []RouteOption `json:"options"`
+
+	// PaymentIntent The payment that it made
+	PaymentIntent *string       `json:"payment_intent,omitempty"`
+	Priority      QuotePriority `json:"priority"`
+
+	// TotalFee Expected network fee on it, in units of the asset
+	//
+	// Examples: 0.021000
+	TotalFee *string `json:"total_fee,omitempty"`
 }
+
+// QuoteMode defines model for Quote.Mode.
+type QuoteMode string
 
 // QuoteObject defines model for Quote.Object.
 type QuoteObject string
 
-// QuoteOption defines model for QuoteOption.
-type QuoteOption struct {
-	// Address Payee: EIP-55 address, or a Solana owner (never a token account)
-	//
-	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
-	Address string `json:"address"`
-
-	// Chain Configured chain
-	//
-	// Examples: ethereum
-	Chain string `json:"chain"`
-
-	// EtaSeconds From sending to finality, usually
-	EtaSeconds int64 `json:"eta_seconds"`
-	Fees       []Fee `json:"fees"`
-
-	// Problems Why it does not qualify
-	Problems  []Obstacle `json:"problems"`
-	Qualifies bool       `json:"qualifies"`
-	Score     Marks      `json:"score"`
-
-	// TotalFee Sum of the fees, in units of the asset
-	//
-	// Examples: 0.021000
-	TotalFee string `json:"total_fee"`
-}
+// QuotePriority defines model for Quote.Priority.
+type QuotePriority string
 
 // QuoteRequest defines model for QuoteRequest.
 type QuoteRequest struct {
+	// AllowedChains Names or CAIP-2 ids of the chains that may pay it, also after a failure on one; left out: those of all destinations
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
 	// Amount Decimal string in units of the asset; never rounded
 	//
 	// Examples: 12.50
@@ -1039,11 +1811,11 @@ type QuoteRequest struct {
 	// Examples: 0.50
 	MaxFee *string `json:"max_fee,omitempty"`
 
-	// Priority What the choice of the chain weighs most
+	// Priority What the choice of the chain weighs most; cheap if left out
 	Priority *QuoteRequestPriority `json:"priority,omitempty"`
 }
 
-// QuoteRequestPriority What the choice of the chain weighs most
+// QuoteRequestPriority What the choice of the chain weighs most; cheap if left out
 type QuoteRequestPriority string
 
 // Readiness defines model for Readiness.
@@ -1085,6 +1857,21 @@ type ReplayRequest struct {
 // ReplayRequestStatus failed: not delivered, after at least one attempt or because the endpoint was disabled; missing: never due at the endpoint; all: also what was delivered
 type ReplayRequestStatus string
 
+// Result defines model for Result.
+type Result struct {
+	BlockHash string `json:"block_hash"`
+
+	// BlockHeight Block number, or slot
+	BlockHeight int64 `json:"block_height"`
+
+	// EffectiveAt Block time
+	EffectiveAt time.Time `json:"effective_at"`
+
+	// Reason Why it failed, in the chain's words
+	Reason    *string `json:"reason,omitempty"`
+	Succeeded bool    `json:"succeeded"`
+}
+
 // ResumeScheduleRequest defines model for ResumeScheduleRequest.
 type ResumeScheduleRequest struct {
 	// Missed What fell due while the schedule was paused is skipped, or paid now
@@ -1093,6 +1880,12 @@ type ResumeScheduleRequest struct {
 
 // ResumeScheduleRequestMissed What fell due while the schedule was paused is skipped, or paid now
 type ResumeScheduleRequestMissed string
+
+// RetryRequest defines model for RetryRequest.
+type RetryRequest struct {
+	// Deadline The new payment expires if it was not sent by then; left out: the deadline of the old one, which then must lie ahead
+	Deadline *time.Time `json:"deadline,omitempty"`
+}
 
 // Review defines model for Review.
 type Review struct {
@@ -1109,8 +1902,73 @@ type RotateSecretRequest struct {
 	ExpirePreviousAfter *int64 `json:"expire_previous_after,omitempty"`
 }
 
+// Route defines model for Route.
+type Route struct {
+	// Decisions One per attempt, oldest first; empty as long as no chain was chosen
+	Decisions     []RouteDecision `json:"decisions"`
+	Object        RouteObject     `json:"object"`
+	PaymentIntent string          `json:"payment_intent"`
+}
+
+// RouteObject defines model for Route.Object.
+type RouteObject string
+
+// RouteDecision defines model for RouteDecision.
+type RouteDecision struct {
+	Address string `json:"address"`
+
+	// Attempt Number of the attempt that began with it
+	Attempt int64 `json:"attempt"`
+
+	// Chain The chain that was chosen
+	Chain     string    `json:"chain"`
+	DecidedAt time.Time `json:"decided_at"`
+
+	// MaxFee Most that the network fee could be: of the order, or of its quote
+	MaxFee *string `json:"max_fee,omitempty"`
+
+	// Options Best first; those that did not qualify last
+	Options  []RouteOption         `json:"options"`
+	Priority RouteDecisionPriority `json:"priority"`
+
+	// QuotedChain The chain of the order's quote, which comes first while it qualifies
+	QuotedChain *string `json:"quoted_chain,omitempty"`
+}
+
+// RouteDecisionPriority defines model for RouteDecision.Priority.
+type RouteDecisionPriority string
+
+// RouteOption defines model for RouteOption.
+type RouteOption struct {
+	// Address Payee: EIP-55 address, or a Solana owner (never a token account)
+	//
+	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+	Address string `json:"address"`
+
+	// Chain Configured chain
+	//
+	// Examples: ethereum
+	Chain string `json:"chain"`
+
+	// EtaSeconds From sending to finality, usually
+	EtaSeconds int64 `json:"eta_seconds"`
+	Fees       []Fee `json:"fees"`
+
+	// Problems Why it does not qualify
+	Problems  []Obstacle `json:"problems"`
+	Qualifies bool       `json:"qualifies"`
+	Score     Marks      `json:"score"`
+
+	// TotalFee Sum of the fees, in units of the asset
+	//
+	// Examples: 0.021000
+	TotalFee string `json:"total_fee"`
+}
+
 // Schedule defines model for Schedule.
 type Schedule struct {
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
 	// Amount Examples: 12.500000
 	Amount string `json:"amount"`
 
@@ -1209,11 +2067,151 @@ type SkipRunRequest struct {
 	DueAt *time.Time `json:"due_at,omitempty"`
 }
 
+// Slot defines model for Slot.
+type Slot struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt Chain time from which it cannot pay
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Kind      SlotKind   `json:"kind"`
+	Outcome   *Outcome   `json:"outcome,omitempty"`
+
+	// State live: may yet pay; dead: proven that it never can
+	State SlotState `json:"state"`
+
+	// Stopping It is being made to die; if the payment lands first, it is paid
+	Stopping bool `json:"stopping"`
+
+	// Transactions Everything that was signed for it, oldest first
+	Transactions []Transaction `json:"transactions"`
+}
+
+// SlotKind defines model for Slot.Kind.
+type SlotKind string
+
+// SlotState live: may yet pay; dead: proven that it never can
+type SlotState string
+
+// SponsoredPaymentRequest defines model for SponsoredPaymentRequest.
+type SponsoredPaymentRequest struct {
+	// Amount Decimal string in units of the asset; what was signed as value
+	//
+	// Examples: 12.50
+	Amount string `json:"amount"`
+
+	// Asset Asset to pay in
+	//
+	// Examples: USDC
+	Asset string `json:"asset"`
+
+	// Chain Name or CAIP-2 id of a configured chain that sponsors
+	//
+	// Examples: ethereum
+	Chain string `json:"chain"`
+
+	// From Payer, who signed
+	//
+	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+	From string `json:"from"`
+
+	// Metadata Up to 20 keys of 1 to 40 characters with values of up to 500
+	Metadata map[string]string `json:"metadata,omitempty"`
+
+	// Nonce As signed: 32 bytes, 0x and 64 hex digits
+	//
+	// Examples: 0x7f0f1b6f3a0f4e2ab0f5a8d1c2b3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5
+	Nonce string `json:"nonce"`
+
+	// Reference Your own reference; the list filters by it
+	//
+	// Examples: invoice-4711
+	Reference *string `json:"reference,omitempty"`
+
+	// Signature Of TransferWithAuthorization (EIP-3009), by the payer's key: 65 bytes r, s, v, 0x and 130 hex digits. Contract wallets (ERC-1271) are not supported
+	Signature string `json:"signature"`
+
+	// To Payee, as signed
+	//
+	// Examples: 0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359
+	To string `json:"to"`
+
+	// ValidAfter As signed, Unix time in seconds; must have passed
+	//
+	// Examples: 0
+	ValidAfter int64 `json:"valid_after"`
+
+	// ValidBefore As signed, Unix time in seconds
+	//
+	// Examples: 1795363200
+	ValidBefore int64 `json:"valid_before"`
+}
+
+// Timeline defines model for Timeline.
+type Timeline struct {
+	Data    []TimelineEntry `json:"data"`
+	HasMore bool            `json:"has_more"`
+
+	// NextCursor Pass it as cursor, with the same filters, for what follows
+	NextCursor *string        `json:"next_cursor,omitempty"`
+	Object     TimelineObject `json:"object"`
+}
+
+// TimelineObject defines model for Timeline.Object.
+type TimelineObject string
+
+// TimelineEntry defines model for TimelineEntry.
+type TimelineEntry struct {
+	At    time.Time `json:"at"`
+	Chain *string   `json:"chain,omitempty"`
+
+	// EventID The event that told of it
+	EventID *string           `json:"event_id,omitempty"`
+	Kind    TimelineEntryKind `json:"kind"`
+
+	// Summary What happened, for people
+	Summary         string  `json:"summary"`
+	TransactionHash *string `json:"transaction_hash,omitempty"`
+}
+
+// TimelineEntryKind defines model for TimelineEntry.Kind.
+type TimelineEntryKind string
+
+// Transaction defines model for Transaction.
+type Transaction struct {
+	// CreatedAt When it was signed and stored
+	CreatedAt time.Time          `json:"created_at"`
+	Hash      string             `json:"hash"`
+	Purpose   TransactionPurpose `json:"purpose"`
+	Result    *Result            `json:"result,omitempty"`
+
+	// SentAt When it may have left us first; absent: it never did
+	SentAt *time.Time `json:"sent_at,omitempty"`
+}
+
+// TransactionPurpose defines model for Transaction.Purpose.
+type TransactionPurpose string
+
 // UpdateWebhookEndpointRequest defines model for UpdateWebhookEndpointRequest.
 type UpdateWebhookEndpointRequest struct {
 	Description *string  `json:"description,omitempty"`
 	EventTypes  []string `json:"event_types,omitempty"`
 	URL         *string  `json:"url,omitempty"`
+}
+
+// ValidateRequest defines model for ValidateRequest.
+type ValidateRequest struct {
+	// Account The payee's CAIP-10 account id, instead of chain and address
+	Account *string `json:"account,omitempty"`
+
+	// Address Payee: EIP-55 address, or a Solana wallet (never a token account)
+	//
+	// Examples: 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed
+	Address *string `json:"address,omitempty"`
+
+	// Chain Name or CAIP-2 id of a configured chain; with address
+	//
+	// Examples: ethereum
+	Chain *string `json:"chain,omitempty"`
 }
 
 // WebhookAttempt defines model for WebhookAttempt.
@@ -1394,6 +2392,49 @@ type WebhookReplay struct {
 // WebhookReplayObject defines model for WebhookReplay.Object.
 type WebhookReplayObject string
 
+// ListBatchesParams defines parameters for ListBatches.
+type ListBatchesParams struct {
+	// Status One or several, separated by commas
+	Status []ListBatchesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Limit  *int64                    `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListBatchesParamsStatus defines parameters for ListBatches.
+type ListBatchesParamsStatus string
+
+// CreateBatchParams defines parameters for CreateBatch.
+type CreateBatchParams struct {
+	// Reference Your own reference for the batch, where the body is CSV
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
+
+	// IdempotencyKey A key of your own making. The same key with the same bytes gets the same answer, however often they are sent.
+	IdempotencyKey string `json:"Idempotency-Key"`
+}
+
+// ListBatchErrorsParams defines parameters for ListBatchErrors.
+type ListBatchErrorsParams struct {
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListBatchLinesParams defines parameters for ListBatchLines.
+type ListBatchLinesParams struct {
+	// Status One or several, separated by commas
+	Status []ListBatchLinesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Limit  *int64                       `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListBatchLinesParamsStatus defines parameters for ListBatchLines.
+type ListBatchLinesParamsStatus string
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Type One or several, separated by commas
@@ -1446,6 +2487,9 @@ type ListPaymentIntentsParams struct {
 	Chain     *string `form:"chain,omitempty" json:"chain,omitempty"`
 	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
 
+	// Metadata metadata[key]=value; with several, all must match
+	Metadata map[string]string `json:"metadata,omitempty"`
+
 	// CreatedGte Created at this time or later
 	CreatedGte *time.Time `form:"created_gte,omitempty" json:"created_gte,omitempty"`
 
@@ -1466,12 +2510,27 @@ type CreatePaymentIntentParams struct {
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
+// GetPaymentIntentParams defines parameters for GetPaymentIntent.
+type GetPaymentIntentParams struct {
+	// Expand What to show as well, separated by commas
+	Expand []GetPaymentIntentParamsExpand `form:"expand,omitempty" json:"expand,omitempty"`
+}
+
+// GetPaymentIntentParamsExpand defines parameters for GetPaymentIntent.
+type GetPaymentIntentParamsExpand string
+
 // ListPaymentIntentEventsParams defines parameters for ListPaymentIntentEvents.
 type ListPaymentIntentEventsParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RetryPaymentIntentParams defines parameters for RetryPaymentIntent.
+type RetryPaymentIntentParams struct {
+	// IdempotencyKey As with ordering a payment
+	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
 // StreamPaymentIntentParams defines parameters for StreamPaymentIntent.
@@ -1510,6 +2569,12 @@ type ListScheduleRunsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateSponsoredPaymentParams defines parameters for CreateSponsoredPayment.
+type CreateSponsoredPaymentParams struct {
+	// IdempotencyKey As for POST /v1/payment_intents.
+	IdempotencyKey string `json:"Idempotency-Key"`
+}
+
 // ListWebhookEndpointDeliveriesParams defines parameters for ListWebhookEndpointDeliveries.
 type ListWebhookEndpointDeliveriesParams struct {
 	// State One or several, separated by commas
@@ -1523,11 +2588,20 @@ type ListWebhookEndpointDeliveriesParams struct {
 // ListWebhookEndpointDeliveriesParamsState defines parameters for ListWebhookEndpointDeliveries.
 type ListWebhookEndpointDeliveriesParamsState string
 
+// ValidateAddressJSONRequestBody defines body for ValidateAddress for application/json ContentType.
+type ValidateAddressJSONRequestBody = ValidateRequest
+
+// CreateBatchJSONRequestBody defines body for CreateBatch for application/json ContentType.
+type CreateBatchJSONRequestBody = BatchRequest
+
 // CreatePaymentIntentJSONRequestBody defines body for CreatePaymentIntent for application/json ContentType.
 type CreatePaymentIntentJSONRequestBody = CreateIntentRequest
 
 // CancelPaymentIntentJSONRequestBody defines body for CancelPaymentIntent for application/json ContentType.
 type CancelPaymentIntentJSONRequestBody = CancelRequest
+
+// RetryPaymentIntentJSONRequestBody defines body for RetryPaymentIntent for application/json ContentType.
+type RetryPaymentIntentJSONRequestBody = RetryRequest
 
 // CreateQuoteJSONRequestBody defines body for CreateQuote for application/json ContentType.
 type CreateQuoteJSONRequestBody = QuoteRequest
@@ -1540,6 +2614,9 @@ type ResumeScheduleJSONRequestBody = ResumeScheduleRequest
 
 // SkipScheduleRunJSONRequestBody defines body for SkipScheduleRun for application/json ContentType.
 type SkipScheduleRunJSONRequestBody = SkipRunRequest
+
+// CreateSponsoredPaymentJSONRequestBody defines body for CreateSponsoredPayment for application/json ContentType.
+type CreateSponsoredPaymentJSONRequestBody = SponsoredPaymentRequest
 
 // CreateWebhookEndpointJSONRequestBody defines body for CreateWebhookEndpoint for application/json ContentType.
 type CreateWebhookEndpointJSONRequestBody = WebhookEndpointRequest
@@ -1639,6 +2716,28 @@ type ClientInterface interface {
 	// Corresponds with GET /ready (the `Ready` operationId).
 	Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ValidateAddressWithBody Check an address before paying it
+	//
+	// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+	ValidateAddressWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ValidateAddress Check an address before paying it
+	//
+	// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+	ValidateAddress(ctx context.Context, body ValidateAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListBalances List your balances
 	//
 	// Of the mode of the key: what is deposited for test mode is spent in test mode only.
@@ -1647,6 +2746,88 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/balances (the `ListBalances` operationId).
 	ListBalances(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBatches List batches, newest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+	ListBatches(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateBatchWithBody Upload many payments in one file
+	//
+	// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBody(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateBatch Upload many payments in one file
+	//
+	// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatch(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBatch Get a batch with its progress
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches/{id} (the `GetBatch` operationId).
+	GetBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelBatch Stop a batch
+	//
+	// No further line becomes a payment, and what is held for such lines is released. Payments under way go on. Canceling twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Corresponds with POST /v1/batches/{id}/cancel (the `CancelBatch` operationId).
+	CancelBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBatchErrors List the invalid lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches/{id}/errors (the `ListBatchErrors` operationId).
+	ListBatchErrors(ctx context.Context, id string, params *ListBatchErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DownloadBatchErrors Download what is wrong with the lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches/{id}/errors.csv (the `DownloadBatchErrors` operationId).
+	DownloadBatchErrors(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListBatchLines List the lines of a batch with what became of them
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches/{id}/lines (the `ListBatchLines` operationId).
+	ListBatchLines(ctx context.Context, id string, params *ListBatchLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DownloadBatchResults Download what became of the lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/batches/{id}/results.csv (the `DownloadBatchResults` operationId).
+	DownloadBatchResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartBatch Pay a batch
+	//
+	// Holds the batch's amount, or refuses with `insufficient_funds`. From then on every line becomes a payment exactly once, in the order of lines. Starting twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Corresponds with POST /v1/batches/{id}/start (the `StartBatch` operationId).
+	StartBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListChains List the configured chains and their state
 	//
@@ -1737,7 +2918,16 @@ type ClientInterface interface {
 	// Scope: `payment_intents:read`.
 	//
 	// Corresponds with GET /v1/payment_intents/{id} (the `GetPaymentIntent` operationId).
-	GetPaymentIntent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetPaymentIntent(ctx context.Context, id string, params *GetPaymentIntentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListPaymentIntentAttempts List the attempts to make a payment, oldest first
+	//
+	// Each with what was signed for it, what became of that, and the proof.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/attempts (the `ListPaymentIntentAttempts` operationId).
+	ListPaymentIntentAttempts(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelPaymentIntentWithBody Stop a payment
 	//
@@ -1770,6 +2960,37 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/payment_intents/{id}/events (the `ListPaymentIntentEvents` operationId).
 	ListPaymentIntentEvents(ctx context.Context, id string, params *ListPaymentIntentEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RetryPaymentIntentWithBody Order again what ended unpaid
+	//
+	// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+	RetryPaymentIntentWithBody(ctx context.Context, id string, params *RetryPaymentIntentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryPaymentIntent Order again what ended unpaid
+	//
+	// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+	RetryPaymentIntent(ctx context.Context, id string, params *RetryPaymentIntentParams, body RetryPaymentIntentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPaymentIntentRoute Get the routing decisions of a payment, oldest first
+	//
+	// As they were made, with the scores, fees and obstacles of then; nothing is computed anew.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/route (the `GetPaymentIntentRoute` operationId).
+	GetPaymentIntentRoute(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StreamPaymentIntent Follow a payment live
 	//
 	// All its events, or those behind `after`, then each as it happens. `id` is the event's sequence. The stream ends behind the event that ends the payment. Server-sent events; with `Upgrade: websocket` the same messages as JSON, `{"id": ..., "event": {...}}`. `data` is the event as webhooks carry it. After a break go on with the last `id`, in `Last-Event-ID` or `after`; nothing is missed or sent twice. A heartbeat (a comment, or a ping) comes every 15 seconds. A client that does not read for 10 seconds is cut. At most 20 streams per key.
@@ -1779,9 +3000,16 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/payment_intents/{id}/stream (the `StreamPaymentIntent` operationId).
 	StreamPaymentIntent(ctx context.Context, id string, params *StreamPaymentIntentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetPaymentIntentTimeline See what happened to a payment, and when
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/timeline (the `GetPaymentIntentTimeline` operationId).
+	GetPaymentIntentTimeline(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateQuoteWithBody See what a payment would cost and which chain would be chosen
 	//
-	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 	//
 	// Scope: `payment_intents:read`.
 	//
@@ -1792,7 +3020,7 @@ type ClientInterface interface {
 
 	// CreateQuote See what a payment would cost and which chain would be chosen
 	//
-	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 	//
 	// Scope: `payment_intents:read`.
 	//
@@ -1800,6 +3028,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 	CreateQuote(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetQuote Get a quote
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Corresponds with GET /v1/quotes/{id} (the `GetQuote` operationId).
+	GetQuote(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSchedules List schedules, newest first
 	//
@@ -1905,6 +3140,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
 	SkipScheduleRun(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSponsoredPaymentWithBody Submit a payer's signed authorization
+	//
+	// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+	CreateSponsoredPaymentWithBody(ctx context.Context, params *CreateSponsoredPaymentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSponsoredPayment Submit a payer's signed authorization
+	//
+	// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+	CreateSponsoredPayment(ctx context.Context, params *CreateSponsoredPaymentParams, body CreateSponsoredPaymentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListWebhookEndpoints List webhook endpoints, oldest first
 	//
@@ -2084,6 +3341,48 @@ func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 	return c.Client.Do(req)
 }
 
+// ValidateAddressWithBody Check an address before paying it
+//
+// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+//
+// Scope: `payment_intents:read`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+func (c *Client) ValidateAddressWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewValidateAddressRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ValidateAddress Check an address before paying it
+//
+// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+//
+// Scope: `payment_intents:read`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+func (c *Client) ValidateAddress(ctx context.Context, body ValidateAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewValidateAddressRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListBalances List your balances
 //
 // Of the mode of the key: what is deposited for test mode is spent in test mode only.
@@ -2093,6 +3392,188 @@ func (c *Client) Ready(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 // Corresponds with GET /v1/balances (the `ListBalances` operationId).
 func (c *Client) ListBalances(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListBalancesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBatches List batches, newest first
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+func (c *Client) ListBatches(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBatchesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateBatchWithBody Upload many payments in one file
+//
+// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatchWithBody(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateBatch Upload many payments in one file
+//
+// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *Client) CreateBatch(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBatchRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBatch Get a batch with its progress
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches/{id} (the `GetBatch` operationId).
+func (c *Client) GetBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBatchRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelBatch Stop a batch
+//
+// No further line becomes a payment, and what is held for such lines is released. Payments under way go on. Canceling twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Corresponds with POST /v1/batches/{id}/cancel (the `CancelBatch` operationId).
+func (c *Client) CancelBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelBatchRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBatchErrors List the invalid lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches/{id}/errors (the `ListBatchErrors` operationId).
+func (c *Client) ListBatchErrors(ctx context.Context, id string, params *ListBatchErrorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBatchErrorsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DownloadBatchErrors Download what is wrong with the lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches/{id}/errors.csv (the `DownloadBatchErrors` operationId).
+func (c *Client) DownloadBatchErrors(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDownloadBatchErrorsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListBatchLines List the lines of a batch with what became of them
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches/{id}/lines (the `ListBatchLines` operationId).
+func (c *Client) ListBatchLines(ctx context.Context, id string, params *ListBatchLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBatchLinesRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DownloadBatchResults Download what became of the lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/batches/{id}/results.csv (the `DownloadBatchResults` operationId).
+func (c *Client) DownloadBatchResults(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDownloadBatchResultsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartBatch Pay a batch
+//
+// Holds the batch's amount, or refuses with `insufficient_funds`. From then on every line becomes a payment exactly once, in the order of lines. Starting twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Corresponds with POST /v1/batches/{id}/start (the `StartBatch` operationId).
+func (c *Client) StartBatch(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartBatchRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -2292,8 +3773,27 @@ func (c *Client) CreatePaymentIntent(ctx context.Context, params *CreatePaymentI
 // Scope: `payment_intents:read`.
 //
 // Corresponds with GET /v1/payment_intents/{id} (the `GetPaymentIntent` operationId).
-func (c *Client) GetPaymentIntent(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetPaymentIntentRequest(c.Server, id)
+func (c *Client) GetPaymentIntent(ctx context.Context, id string, params *GetPaymentIntentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPaymentIntentRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListPaymentIntentAttempts List the attempts to make a payment, oldest first
+//
+// Each with what was signed for it, what became of that, and the proof.
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/payment_intents/{id}/attempts (the `ListPaymentIntentAttempts` operationId).
+func (c *Client) ListPaymentIntentAttempts(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPaymentIntentAttemptsRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -2365,6 +3865,67 @@ func (c *Client) ListPaymentIntentEvents(ctx context.Context, id string, params 
 	return c.Client.Do(req)
 }
 
+// RetryPaymentIntentWithBody Order again what ended unpaid
+//
+// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+func (c *Client) RetryPaymentIntentWithBody(ctx context.Context, id string, params *RetryPaymentIntentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryPaymentIntentRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryPaymentIntent Order again what ended unpaid
+//
+// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+func (c *Client) RetryPaymentIntent(ctx context.Context, id string, params *RetryPaymentIntentParams, body RetryPaymentIntentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryPaymentIntentRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPaymentIntentRoute Get the routing decisions of a payment, oldest first
+//
+// As they were made, with the scores, fees and obstacles of then; nothing is computed anew.
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/payment_intents/{id}/route (the `GetPaymentIntentRoute` operationId).
+func (c *Client) GetPaymentIntentRoute(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPaymentIntentRouteRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StreamPaymentIntent Follow a payment live
 //
 // All its events, or those behind `after`, then each as it happens. `id` is the event's sequence. The stream ends behind the event that ends the payment. Server-sent events; with `Upgrade: websocket` the same messages as JSON, `{"id": ..., "event": {...}}`. `data` is the event as webhooks carry it. After a break go on with the last `id`, in `Last-Event-ID` or `after`; nothing is missed or sent twice. A heartbeat (a comment, or a ping) comes every 15 seconds. A client that does not read for 10 seconds is cut. At most 20 streams per key.
@@ -2384,9 +3945,26 @@ func (c *Client) StreamPaymentIntent(ctx context.Context, id string, params *Str
 	return c.Client.Do(req)
 }
 
+// GetPaymentIntentTimeline See what happened to a payment, and when
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/payment_intents/{id}/timeline (the `GetPaymentIntentTimeline` operationId).
+func (c *Client) GetPaymentIntentTimeline(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPaymentIntentTimelineRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateQuoteWithBody See what a payment would cost and which chain would be chosen
 //
-// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 //
 // Scope: `payment_intents:read`.
 //
@@ -2407,7 +3985,7 @@ func (c *Client) CreateQuoteWithBody(ctx context.Context, contentType string, bo
 
 // CreateQuote See what a payment would cost and which chain would be chosen
 //
-// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 //
 // Scope: `payment_intents:read`.
 //
@@ -2416,6 +3994,23 @@ func (c *Client) CreateQuoteWithBody(ctx context.Context, contentType string, bo
 // Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 func (c *Client) CreateQuote(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateQuoteRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQuote Get a quote
+//
+// Scope: `payment_intents:read`.
+//
+// Corresponds with GET /v1/quotes/{id} (the `GetQuote` operationId).
+func (c *Client) GetQuote(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQuoteRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -2631,6 +4226,48 @@ func (c *Client) SkipScheduleRunWithBody(ctx context.Context, id string, content
 // Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
 func (c *Client) SkipScheduleRun(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSkipScheduleRunRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSponsoredPaymentWithBody Submit a payer's signed authorization
+//
+// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+func (c *Client) CreateSponsoredPaymentWithBody(ctx context.Context, params *CreateSponsoredPaymentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSponsoredPaymentRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSponsoredPayment Submit a payer's signed authorization
+//
+// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+func (c *Client) CreateSponsoredPayment(ctx context.Context, params *CreateSponsoredPaymentParams, body CreateSponsoredPaymentJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSponsoredPaymentRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2990,6 +4627,46 @@ func NewReadyRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewValidateAddressRequest calls the generic ValidateAddress builder with application/json body
+func NewValidateAddressRequest(server string, body ValidateAddressJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewValidateAddressRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewValidateAddressRequestWithBody constructs an http.Request for the ValidateAddress method, with any body, and a specified content type
+func NewValidateAddressRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/addresses/validate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListBalancesRequest constructs an http.Request for the ListBalances method
 func NewListBalancesRequest(server string) (*http.Request, error) {
 	var err error
@@ -3010,6 +4687,492 @@ func NewListBalancesRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListBatchesRequest constructs an http.Request for the ListBatches method
+func NewListBatchesRequest(server string, params *ListBatchesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateBatchRequest calls the generic CreateBatch builder with application/json body
+func NewCreateBatchRequest(server string, params *CreateBatchParams, body CreateBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateBatchRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateBatchRequestWithBody constructs an http.Request for the CreateBatch method, with any body, and a specified content type
+func NewCreateBatchRequestWithBody(server string, params *CreateBatchParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Reference != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "reference", *params.Reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetBatchRequest constructs an http.Request for the GetBatch method
+func NewGetBatchRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelBatchRequest constructs an http.Request for the CancelBatch method
+func NewCancelBatchRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListBatchErrorsRequest constructs an http.Request for the ListBatchErrors method
+func NewListBatchErrorsRequest(server string, id string, params *ListBatchErrorsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/errors", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDownloadBatchErrorsRequest constructs an http.Request for the DownloadBatchErrors method
+func NewDownloadBatchErrorsRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/errors.csv", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListBatchLinesRequest constructs an http.Request for the ListBatchLines method
+func NewListBatchLinesRequest(server string, id string, params *ListBatchLinesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/lines", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDownloadBatchResultsRequest constructs an http.Request for the DownloadBatchResults method
+func NewDownloadBatchResultsRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/results.csv", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartBatchRequest constructs an http.Request for the StartBatch method
+func NewStartBatchRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/batches/%s/start", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3468,6 +5631,18 @@ func NewListPaymentIntentsRequest(server string, params *ListPaymentIntentsParam
 
 		}
 
+		if params.Metadata != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", false, "metadata", params.Metadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.CreatedGte != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "created_gte", *params.CreatedGte, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
@@ -3584,7 +5759,7 @@ func NewCreatePaymentIntentRequestWithBody(server string, params *CreatePaymentI
 }
 
 // NewGetPaymentIntentRequest constructs an http.Request for the GetPaymentIntent method
-func NewGetPaymentIntentRequest(server string, id string) (*http.Request, error) {
+func NewGetPaymentIntentRequest(server string, id string, params *GetPaymentIntentParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3600,6 +5775,67 @@ func NewGetPaymentIntentRequest(server string, id string) (*http.Request, error)
 	}
 
 	operationPath := fmt.Sprintf("/v1/payment_intents/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Expand != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "expand", params.Expand, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListPaymentIntentAttemptsRequest constructs an http.Request for the ListPaymentIntentAttempts method
+func NewListPaymentIntentAttemptsRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/payment_intents/%s/attempts", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3737,6 +5973,100 @@ func NewListPaymentIntentEventsRequest(server string, id string, params *ListPay
 	return req, nil
 }
 
+// NewRetryPaymentIntentRequest calls the generic RetryPaymentIntent builder with application/json body
+func NewRetryPaymentIntentRequest(server string, id string, params *RetryPaymentIntentParams, body RetryPaymentIntentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRetryPaymentIntentRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewRetryPaymentIntentRequestWithBody constructs an http.Request for the RetryPaymentIntent method, with any body, and a specified content type
+func NewRetryPaymentIntentRequestWithBody(server string, id string, params *RetryPaymentIntentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/payment_intents/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetPaymentIntentRouteRequest constructs an http.Request for the GetPaymentIntentRoute method
+func NewGetPaymentIntentRouteRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/payment_intents/%s/route", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewStreamPaymentIntentRequest constructs an http.Request for the StreamPaymentIntent method
 func NewStreamPaymentIntentRequest(server string, id string, params *StreamPaymentIntentParams) (*http.Request, error) {
 	var err error
@@ -3813,6 +6143,40 @@ func NewStreamPaymentIntentRequest(server string, id string, params *StreamPayme
 	return req, nil
 }
 
+// NewGetPaymentIntentTimelineRequest constructs an http.Request for the GetPaymentIntentTimeline method
+func NewGetPaymentIntentTimelineRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/payment_intents/%s/timeline", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCreateQuoteRequest calls the generic CreateQuote builder with application/json body
 func NewCreateQuoteRequest(server string, body CreateQuoteJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3849,6 +6213,40 @@ func NewCreateQuoteRequestWithBody(server string, contentType string, body io.Re
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetQuoteRequest constructs an http.Request for the GetQuote method
+func NewGetQuoteRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/quotes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4249,6 +6647,59 @@ func NewSkipScheduleRunRequestWithBody(server string, id string, contentType str
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCreateSponsoredPaymentRequest calls the generic CreateSponsoredPayment builder with application/json body
+func NewCreateSponsoredPaymentRequest(server string, params *CreateSponsoredPaymentParams, body CreateSponsoredPaymentJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSponsoredPaymentRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateSponsoredPaymentRequestWithBody constructs an http.Request for the CreateSponsoredPayment method, with any body, and a specified content type
+func NewCreateSponsoredPaymentRequestWithBody(server string, params *CreateSponsoredPaymentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sponsored_payments")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -4776,6 +7227,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /ready (the `Ready` operationId).
 	ReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReadyResponse, error)
 
+	// ValidateAddressWithBodyWithResponse Check an address before paying it
+	//
+	// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+	ValidateAddressWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ValidateAddressResponse, error)
+
+	// ValidateAddressWithResponse Check an address before paying it
+	//
+	// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+	ValidateAddressWithResponse(ctx context.Context, body ValidateAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*ValidateAddressResponse, error)
+
 	// ListBalancesWithResponse List your balances
 	//
 	// Of the mode of the key: what is deposited for test mode is spent in test mode only.
@@ -4786,6 +7259,104 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/balances (the `ListBalances` operationId).
 	ListBalancesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListBalancesResponse, error)
+
+	// ListBatchesWithResponse List batches, newest first
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+	ListBatchesWithResponse(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*ListBatchesResponse, error)
+
+	// CreateBatchWithBodyWithResponse Upload many payments in one file
+	//
+	// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithBodyWithResponse(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
+	// CreateBatchWithResponse Upload many payments in one file
+	//
+	// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+	CreateBatchWithResponse(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error)
+
+	// GetBatchWithResponse Get a batch with its progress
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{id} (the `GetBatch` operationId).
+	GetBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetBatchResponse, error)
+
+	// CancelBatchWithResponse Stop a batch
+	//
+	// No further line becomes a payment, and what is held for such lines is released. Payments under way go on. Canceling twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{id}/cancel (the `CancelBatch` operationId).
+	CancelBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelBatchResponse, error)
+
+	// ListBatchErrorsWithResponse List the invalid lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{id}/errors (the `ListBatchErrors` operationId).
+	ListBatchErrorsWithResponse(ctx context.Context, id string, params *ListBatchErrorsParams, reqEditors ...RequestEditorFn) (*ListBatchErrorsResponse, error)
+
+	// DownloadBatchErrorsWithResponse Download what is wrong with the lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{id}/errors.csv (the `DownloadBatchErrors` operationId).
+	DownloadBatchErrorsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DownloadBatchErrorsResponse, error)
+
+	// ListBatchLinesWithResponse List the lines of a batch with what became of them
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{id}/lines (the `ListBatchLines` operationId).
+	ListBatchLinesWithResponse(ctx context.Context, id string, params *ListBatchLinesParams, reqEditors ...RequestEditorFn) (*ListBatchLinesResponse, error)
+
+	// DownloadBatchResultsWithResponse Download what became of the lines of a batch
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/batches/{id}/results.csv (the `DownloadBatchResults` operationId).
+	DownloadBatchResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DownloadBatchResultsResponse, error)
+
+	// StartBatchWithResponse Pay a batch
+	//
+	// Holds the batch's amount, or refuses with `insufficient_funds`. From then on every line becomes a payment exactly once, in the order of lines. Starting twice is harmless.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/batches/{id}/start (the `StartBatch` operationId).
+	StartBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*StartBatchResponse, error)
 
 	// ListChainsWithResponse List the configured chains and their state
 	//
@@ -4894,7 +7465,18 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/payment_intents/{id} (the `GetPaymentIntent` operationId).
-	GetPaymentIntentWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentResponse, error)
+	GetPaymentIntentWithResponse(ctx context.Context, id string, params *GetPaymentIntentParams, reqEditors ...RequestEditorFn) (*GetPaymentIntentResponse, error)
+
+	// ListPaymentIntentAttemptsWithResponse List the attempts to make a payment, oldest first
+	//
+	// Each with what was signed for it, what became of that, and the proof.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/attempts (the `ListPaymentIntentAttempts` operationId).
+	ListPaymentIntentAttemptsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ListPaymentIntentAttemptsResponse, error)
 
 	// CancelPaymentIntentWithBodyWithResponse Stop a payment
 	//
@@ -4929,6 +7511,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/payment_intents/{id}/events (the `ListPaymentIntentEvents` operationId).
 	ListPaymentIntentEventsWithResponse(ctx context.Context, id string, params *ListPaymentIntentEventsParams, reqEditors ...RequestEditorFn) (*ListPaymentIntentEventsResponse, error)
 
+	// RetryPaymentIntentWithBodyWithResponse Order again what ended unpaid
+	//
+	// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+	RetryPaymentIntentWithBodyWithResponse(ctx context.Context, id string, params *RetryPaymentIntentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryPaymentIntentResponse, error)
+
+	// RetryPaymentIntentWithResponse Order again what ended unpaid
+	//
+	// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+	RetryPaymentIntentWithResponse(ctx context.Context, id string, params *RetryPaymentIntentParams, body RetryPaymentIntentJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryPaymentIntentResponse, error)
+
+	// GetPaymentIntentRouteWithResponse Get the routing decisions of a payment, oldest first
+	//
+	// As they were made, with the scores, fees and obstacles of then; nothing is computed anew.
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/route (the `GetPaymentIntentRoute` operationId).
+	GetPaymentIntentRouteWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentRouteResponse, error)
+
 	// StreamPaymentIntentWithResponse Follow a payment live
 	//
 	// All its events, or those behind `after`, then each as it happens. `id` is the event's sequence. The stream ends behind the event that ends the payment. Server-sent events; with `Upgrade: websocket` the same messages as JSON, `{"id": ..., "event": {...}}`. `data` is the event as webhooks carry it. After a break go on with the last `id`, in `Last-Event-ID` or `after`; nothing is missed or sent twice. A heartbeat (a comment, or a ping) comes every 15 seconds. A client that does not read for 10 seconds is cut. At most 20 streams per key.
@@ -4940,9 +7555,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/payment_intents/{id}/stream (the `StreamPaymentIntent` operationId).
 	StreamPaymentIntentWithResponse(ctx context.Context, id string, params *StreamPaymentIntentParams, reqEditors ...RequestEditorFn) (*StreamPaymentIntentResponse, error)
 
+	// GetPaymentIntentTimelineWithResponse See what happened to a payment, and when
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/payment_intents/{id}/timeline (the `GetPaymentIntentTimeline` operationId).
+	GetPaymentIntentTimelineWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentTimelineResponse, error)
+
 	// CreateQuoteWithBodyWithResponse See what a payment would cost and which chain would be chosen
 	//
-	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 	//
 	// Scope: `payment_intents:read`.
 	//
@@ -4953,7 +7577,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateQuoteWithResponse See what a payment would cost and which chain would be chosen
 	//
-	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+	// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 	//
 	// Scope: `payment_intents:read`.
 	//
@@ -4961,6 +7585,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/quotes (the `CreateQuote` operationId).
 	CreateQuoteWithResponse(ctx context.Context, body CreateQuoteJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateQuoteResponse, error)
+
+	// GetQuoteWithResponse Get a quote
+	//
+	// Scope: `payment_intents:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/quotes/{id} (the `GetQuote` operationId).
+	GetQuoteWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetQuoteResponse, error)
 
 	// ListSchedulesWithResponse List schedules, newest first
 	//
@@ -5076,6 +7709,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/schedules/{id}/skip (the `SkipScheduleRun` operationId).
 	SkipScheduleRunWithResponse(ctx context.Context, id string, body SkipScheduleRunJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipScheduleRunResponse, error)
+
+	// CreateSponsoredPaymentWithBodyWithResponse Submit a payer's signed authorization
+	//
+	// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+	CreateSponsoredPaymentWithBodyWithResponse(ctx context.Context, params *CreateSponsoredPaymentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSponsoredPaymentResponse, error)
+
+	// CreateSponsoredPaymentWithResponse Submit a payer's signed authorization
+	//
+	// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+	//
+	// Scope: `payment_intents:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+	CreateSponsoredPaymentWithResponse(ctx context.Context, params *CreateSponsoredPaymentParams, body CreateSponsoredPaymentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSponsoredPaymentResponse, error)
 
 	// ListWebhookEndpointsWithResponse List webhook endpoints, oldest first
 	//
@@ -5283,6 +7938,31 @@ func (r ReadyResponse) StatusCode() int {
 	return 0
 }
 
+type ValidateAddressResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AddressReport
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ValidateAddressResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ValidateAddressResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type ListBalancesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5300,6 +7980,218 @@ func (r ListBalancesResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListBalancesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListBatchesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBatchesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBatchesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateBatchResponse201Headers the declared response headers of an HTTP 201 response for CreateBatch
+type CreateBatchResponse201Headers struct {
+	IdempotentReplayed *string
+}
+
+type CreateBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Batch
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateBatchResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Batch
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CancelBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChangedBatch
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListBatchErrorsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InvalidLineList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBatchErrorsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBatchErrorsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DownloadBatchErrorsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r DownloadBatchErrorsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DownloadBatchErrorsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListBatchLinesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchLineList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBatchLinesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBatchLinesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DownloadBatchResultsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r DownloadBatchResultsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DownloadBatchResultsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type StartBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChangedBatch
+}
+
+// Status returns HTTPResponse.Status
+func (r StartBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartBatchResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5524,7 +8416,7 @@ type GetPaymentIntentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PaymentIntent
+	JSON200 *ExpandedIntent
 }
 
 // Status returns HTTPResponse.Status
@@ -5537,6 +8429,29 @@ func (r GetPaymentIntentResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetPaymentIntentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListPaymentIntentAttemptsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttemptList
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPaymentIntentAttemptsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPaymentIntentAttemptsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5598,6 +8513,61 @@ func (r ListPaymentIntentEventsResponse) StatusCode() int {
 	return 0
 }
 
+// RetryPaymentIntentResponse201Headers the declared response headers of an HTTP 201 response for RetryPaymentIntent
+type RetryPaymentIntentResponse201Headers struct {
+	IdempotentReplayed *string
+}
+
+type RetryPaymentIntentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ChangedIntent
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *RetryPaymentIntentResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryPaymentIntentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryPaymentIntentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetPaymentIntentRouteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Route
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPaymentIntentRouteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPaymentIntentRouteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type StreamPaymentIntentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5619,11 +8589,34 @@ func (r StreamPaymentIntentResponse) StatusCode() int {
 	return 0
 }
 
-type CreateQuoteResponse struct {
+type GetPaymentIntentTimelineResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Quote
+	JSON200 *Timeline
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPaymentIntentTimelineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPaymentIntentTimelineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CreateQuoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Quote
 	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationProblemJSON408 *Problem
 }
@@ -5638,6 +8631,29 @@ func (r CreateQuoteResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r CreateQuoteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetQuoteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Quote
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQuoteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQuoteResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5835,6 +8851,38 @@ func (r SkipScheduleRunResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r SkipScheduleRunResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateSponsoredPaymentResponse201Headers the declared response headers of an HTTP 201 response for CreateSponsoredPayment
+type CreateSponsoredPaymentResponse201Headers struct {
+	IdempotentReplayed *string
+}
+
+type CreateSponsoredPaymentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *PaymentIntent
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateSponsoredPaymentResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSponsoredPaymentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSponsoredPaymentResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6128,6 +9176,40 @@ func (c *ClientWithResponses) ReadyWithResponse(ctx context.Context, reqEditors 
 	return ParseReadyResponse(rsp)
 }
 
+// ValidateAddressWithBodyWithResponse Check an address before paying it
+//
+// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+//
+// Scope: `payment_intents:read`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+func (c *ClientWithResponses) ValidateAddressWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ValidateAddressResponse, error) {
+	rsp, err := c.ValidateAddressWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseValidateAddressResponse(rsp)
+}
+
+// ValidateAddressWithResponse Check an address before paying it
+//
+// What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's issuer has frozen it, and whether it merely resembles somebody you have paid. It changes nothing.
+//
+// Scope: `payment_intents:read`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/addresses/validate (the `ValidateAddress` operationId).
+func (c *ClientWithResponses) ValidateAddressWithResponse(ctx context.Context, body ValidateAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*ValidateAddressResponse, error) {
+	rsp, err := c.ValidateAddress(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseValidateAddressResponse(rsp)
+}
+
 // ListBalancesWithResponse List your balances
 //
 // Of the mode of the key: what is deposited for test mode is spent in test mode only.
@@ -6143,6 +9225,164 @@ func (c *ClientWithResponses) ListBalancesWithResponse(ctx context.Context, reqE
 		return nil, err
 	}
 	return ParseListBalancesResponse(rsp)
+}
+
+// ListBatchesWithResponse List batches, newest first
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches (the `ListBatches` operationId).
+func (c *ClientWithResponses) ListBatchesWithResponse(ctx context.Context, params *ListBatchesParams, reqEditors ...RequestEditorFn) (*ListBatchesResponse, error) {
+	rsp, err := c.ListBatches(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBatchesResponse(rsp)
+}
+
+// CreateBatchWithBodyWithResponse Upload many payments in one file
+//
+// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithBodyWithResponse(ctx context.Context, params *CreateBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatchWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
+// CreateBatchWithResponse Upload many payments in one file
+//
+// JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches (the `CreateBatch` operationId).
+func (c *ClientWithResponses) CreateBatchWithResponse(ctx context.Context, params *CreateBatchParams, body CreateBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateBatchResponse, error) {
+	rsp, err := c.CreateBatch(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateBatchResponse(rsp)
+}
+
+// GetBatchWithResponse Get a batch with its progress
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{id} (the `GetBatch` operationId).
+func (c *ClientWithResponses) GetBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetBatchResponse, error) {
+	rsp, err := c.GetBatch(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBatchResponse(rsp)
+}
+
+// CancelBatchWithResponse Stop a batch
+//
+// No further line becomes a payment, and what is held for such lines is released. Payments under way go on. Canceling twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{id}/cancel (the `CancelBatch` operationId).
+func (c *ClientWithResponses) CancelBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelBatchResponse, error) {
+	rsp, err := c.CancelBatch(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelBatchResponse(rsp)
+}
+
+// ListBatchErrorsWithResponse List the invalid lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{id}/errors (the `ListBatchErrors` operationId).
+func (c *ClientWithResponses) ListBatchErrorsWithResponse(ctx context.Context, id string, params *ListBatchErrorsParams, reqEditors ...RequestEditorFn) (*ListBatchErrorsResponse, error) {
+	rsp, err := c.ListBatchErrors(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBatchErrorsResponse(rsp)
+}
+
+// DownloadBatchErrorsWithResponse Download what is wrong with the lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{id}/errors.csv (the `DownloadBatchErrors` operationId).
+func (c *ClientWithResponses) DownloadBatchErrorsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DownloadBatchErrorsResponse, error) {
+	rsp, err := c.DownloadBatchErrors(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDownloadBatchErrorsResponse(rsp)
+}
+
+// ListBatchLinesWithResponse List the lines of a batch with what became of them
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{id}/lines (the `ListBatchLines` operationId).
+func (c *ClientWithResponses) ListBatchLinesWithResponse(ctx context.Context, id string, params *ListBatchLinesParams, reqEditors ...RequestEditorFn) (*ListBatchLinesResponse, error) {
+	rsp, err := c.ListBatchLines(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBatchLinesResponse(rsp)
+}
+
+// DownloadBatchResultsWithResponse Download what became of the lines of a batch
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/batches/{id}/results.csv (the `DownloadBatchResults` operationId).
+func (c *ClientWithResponses) DownloadBatchResultsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DownloadBatchResultsResponse, error) {
+	rsp, err := c.DownloadBatchResults(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDownloadBatchResultsResponse(rsp)
+}
+
+// StartBatchWithResponse Pay a batch
+//
+// Holds the batch's amount, or refuses with `insufficient_funds`. From then on every line becomes a payment exactly once, in the order of lines. Starting twice is harmless.
+//
+// Scope: `payment_intents:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/batches/{id}/start (the `StartBatch` operationId).
+func (c *ClientWithResponses) StartBatchWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*StartBatchResponse, error) {
+	rsp, err := c.StartBatch(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartBatchResponse(rsp)
 }
 
 // ListChainsWithResponse List the configured chains and their state
@@ -6312,12 +9552,29 @@ func (c *ClientWithResponses) CreatePaymentIntentWithResponse(ctx context.Contex
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/payment_intents/{id} (the `GetPaymentIntent` operationId).
-func (c *ClientWithResponses) GetPaymentIntentWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentResponse, error) {
-	rsp, err := c.GetPaymentIntent(ctx, id, reqEditors...)
+func (c *ClientWithResponses) GetPaymentIntentWithResponse(ctx context.Context, id string, params *GetPaymentIntentParams, reqEditors ...RequestEditorFn) (*GetPaymentIntentResponse, error) {
+	rsp, err := c.GetPaymentIntent(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetPaymentIntentResponse(rsp)
+}
+
+// ListPaymentIntentAttemptsWithResponse List the attempts to make a payment, oldest first
+//
+// Each with what was signed for it, what became of that, and the proof.
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/payment_intents/{id}/attempts (the `ListPaymentIntentAttempts` operationId).
+func (c *ClientWithResponses) ListPaymentIntentAttemptsWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ListPaymentIntentAttemptsResponse, error) {
+	rsp, err := c.ListPaymentIntentAttempts(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPaymentIntentAttemptsResponse(rsp)
 }
 
 // CancelPaymentIntentWithBodyWithResponse Stop a payment
@@ -6371,6 +9628,57 @@ func (c *ClientWithResponses) ListPaymentIntentEventsWithResponse(ctx context.Co
 	return ParseListPaymentIntentEventsResponse(rsp)
 }
 
+// RetryPaymentIntentWithBodyWithResponse Order again what ended unpaid
+//
+// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+func (c *ClientWithResponses) RetryPaymentIntentWithBodyWithResponse(ctx context.Context, id string, params *RetryPaymentIntentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryPaymentIntentResponse, error) {
+	rsp, err := c.RetryPaymentIntentWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryPaymentIntentResponse(rsp)
+}
+
+// RetryPaymentIntentWithResponse Order again what ended unpaid
+//
+// Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. Once per payment; a retry that ended unpaid can be retried itself.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/payment_intents/{id}/retry (the `RetryPaymentIntent` operationId).
+func (c *ClientWithResponses) RetryPaymentIntentWithResponse(ctx context.Context, id string, params *RetryPaymentIntentParams, body RetryPaymentIntentJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryPaymentIntentResponse, error) {
+	rsp, err := c.RetryPaymentIntent(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryPaymentIntentResponse(rsp)
+}
+
+// GetPaymentIntentRouteWithResponse Get the routing decisions of a payment, oldest first
+//
+// As they were made, with the scores, fees and obstacles of then; nothing is computed anew.
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/payment_intents/{id}/route (the `GetPaymentIntentRoute` operationId).
+func (c *ClientWithResponses) GetPaymentIntentRouteWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentRouteResponse, error) {
+	rsp, err := c.GetPaymentIntentRoute(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPaymentIntentRouteResponse(rsp)
+}
+
 // StreamPaymentIntentWithResponse Follow a payment live
 //
 // All its events, or those behind `after`, then each as it happens. `id` is the event's sequence. The stream ends behind the event that ends the payment. Server-sent events; with `Upgrade: websocket` the same messages as JSON, `{"id": ..., "event": {...}}`. `data` is the event as webhooks carry it. After a break go on with the last `id`, in `Last-Event-ID` or `after`; nothing is missed or sent twice. A heartbeat (a comment, or a ping) comes every 15 seconds. A client that does not read for 10 seconds is cut. At most 20 streams per key.
@@ -6388,9 +9696,24 @@ func (c *ClientWithResponses) StreamPaymentIntentWithResponse(ctx context.Contex
 	return ParseStreamPaymentIntentResponse(rsp)
 }
 
+// GetPaymentIntentTimelineWithResponse See what happened to a payment, and when
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/payment_intents/{id}/timeline (the `GetPaymentIntentTimeline` operationId).
+func (c *ClientWithResponses) GetPaymentIntentTimelineWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetPaymentIntentTimelineResponse, error) {
+	rsp, err := c.GetPaymentIntentTimeline(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPaymentIntentTimelineResponse(rsp)
+}
+
 // CreateQuoteWithBodyWithResponse See what a payment would cost and which chain would be chosen
 //
-// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 //
 // Scope: `payment_intents:read`.
 //
@@ -6407,7 +9730,7 @@ func (c *ClientWithResponses) CreateQuoteWithBodyWithResponse(ctx context.Contex
 
 // CreateQuoteWithResponse See what a payment would cost and which chain would be chosen
 //
-// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount.
+// The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; the network fee is ours and is never added to the amount. For 2 minutes one payment can be ordered by it: that goes over the quoted chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).
 //
 // Scope: `payment_intents:read`.
 //
@@ -6420,6 +9743,21 @@ func (c *ClientWithResponses) CreateQuoteWithResponse(ctx context.Context, body 
 		return nil, err
 	}
 	return ParseCreateQuoteResponse(rsp)
+}
+
+// GetQuoteWithResponse Get a quote
+//
+// Scope: `payment_intents:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/quotes/{id} (the `GetQuote` operationId).
+func (c *ClientWithResponses) GetQuoteWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetQuoteResponse, error) {
+	rsp, err := c.GetQuote(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQuoteResponse(rsp)
 }
 
 // ListSchedulesWithResponse List schedules, newest first
@@ -6601,6 +9939,40 @@ func (c *ClientWithResponses) SkipScheduleRunWithResponse(ctx context.Context, i
 		return nil, err
 	}
 	return ParseSkipScheduleRunResponse(rsp)
+}
+
+// CreateSponsoredPaymentWithBodyWithResponse Submit a payer's signed authorization
+//
+// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+func (c *ClientWithResponses) CreateSponsoredPaymentWithBodyWithResponse(ctx context.Context, params *CreateSponsoredPaymentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSponsoredPaymentResponse, error) {
+	rsp, err := c.CreateSponsoredPaymentWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSponsoredPaymentResponse(rsp)
+}
+
+// CreateSponsoredPaymentWithResponse Submit a payer's signed authorization
+//
+// The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. What it makes is a payment intent with `authorization`, to be followed like every other. It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.
+//
+// Scope: `payment_intents:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sponsored_payments (the `CreateSponsoredPayment` operationId).
+func (c *ClientWithResponses) CreateSponsoredPaymentWithResponse(ctx context.Context, params *CreateSponsoredPaymentParams, body CreateSponsoredPaymentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSponsoredPaymentResponse, error) {
+	rsp, err := c.CreateSponsoredPayment(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSponsoredPaymentResponse(rsp)
 }
 
 // ListWebhookEndpointsWithResponse List webhook endpoints, oldest first
@@ -6904,6 +10276,39 @@ func ParseReadyResponse(rsp *http.Response) (*ReadyResponse, error) {
 	return response, nil
 }
 
+// ParseValidateAddressResponse parses an HTTP response from a ValidateAddressWithResponse call
+func ParseValidateAddressResponse(rsp *http.Response) (*ValidateAddressResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ValidateAddressResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AddressReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListBalancesResponse parses an HTTP response from a ListBalancesWithResponse call
 func ParseListBalancesResponse(rsp *http.Response) (*ListBalancesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6920,6 +10325,240 @@ func ParseListBalancesResponse(rsp *http.Response) (*ListBalancesResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest BalanceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBatchesResponse parses an HTTP response from a ListBatchesWithResponse call
+func ParseListBatchesResponse(rsp *http.Response) (*ListBatchesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBatchesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateBatchResponse parses an HTTP response from a CreateBatchWithResponse call
+func ParseCreateBatchResponse(rsp *http.Response) (*CreateBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateBatchResponse201Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetBatchResponse parses an HTTP response from a GetBatchWithResponse call
+func ParseGetBatchResponse(rsp *http.Response) (*GetBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Batch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelBatchResponse parses an HTTP response from a CancelBatchWithResponse call
+func ParseCancelBatchResponse(rsp *http.Response) (*CancelBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChangedBatch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListBatchErrorsResponse parses an HTTP response from a ListBatchErrorsWithResponse call
+func ParseListBatchErrorsResponse(rsp *http.Response) (*ListBatchErrorsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBatchErrorsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InvalidLineList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDownloadBatchErrorsResponse parses an HTTP response from a DownloadBatchErrorsWithResponse call
+func ParseDownloadBatchErrorsResponse(rsp *http.Response) (*DownloadBatchErrorsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DownloadBatchErrorsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseListBatchLinesResponse parses an HTTP response from a ListBatchLinesWithResponse call
+func ParseListBatchLinesResponse(rsp *http.Response) (*ListBatchLinesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBatchLinesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchLineList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDownloadBatchResultsResponse parses an HTTP response from a DownloadBatchResultsWithResponse call
+func ParseDownloadBatchResultsResponse(rsp *http.Response) (*DownloadBatchResultsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DownloadBatchResultsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseStartBatchResponse parses an HTTP response from a StartBatchWithResponse call
+func ParseStartBatchResponse(rsp *http.Response) (*StartBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChangedBatch
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7189,7 +10828,33 @@ func ParseGetPaymentIntentResponse(rsp *http.Response) (*GetPaymentIntentRespons
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PaymentIntent
+		var dest ExpandedIntent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListPaymentIntentAttemptsResponse parses an HTTP response from a ListPaymentIntentAttemptsWithResponse call
+func ParseListPaymentIntentAttemptsResponse(rsp *http.Response) (*ListPaymentIntentAttemptsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPaymentIntentAttemptsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttemptList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7272,6 +10937,78 @@ func ParseListPaymentIntentEventsResponse(rsp *http.Response) (*ListPaymentInten
 	return response, nil
 }
 
+// ParseRetryPaymentIntentResponse parses an HTTP response from a RetryPaymentIntentWithResponse call
+func ParseRetryPaymentIntentResponse(rsp *http.Response) (*RetryPaymentIntentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryPaymentIntentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ChangedIntent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers RetryPaymentIntentResponse201Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPaymentIntentRouteResponse parses an HTTP response from a GetPaymentIntentRouteWithResponse call
+func ParseGetPaymentIntentRouteResponse(rsp *http.Response) (*GetPaymentIntentRouteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPaymentIntentRouteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Route
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseStreamPaymentIntentResponse parses an HTTP response from a StreamPaymentIntentWithResponse call
 func ParseStreamPaymentIntentResponse(rsp *http.Response) (*StreamPaymentIntentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7283,6 +11020,32 @@ func ParseStreamPaymentIntentResponse(rsp *http.Response) (*StreamPaymentIntentR
 	response := &StreamPaymentIntentResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetPaymentIntentTimelineResponse parses an HTTP response from a GetPaymentIntentTimelineWithResponse call
+func ParseGetPaymentIntentTimelineResponse(rsp *http.Response) (*GetPaymentIntentTimelineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPaymentIntentTimelineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Timeline
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -7302,12 +11065,12 @@ func ParseCreateQuoteResponse(rsp *http.Response) (*CreateQuoteResponse, error) 
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Quote
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.JSON200 = &dest
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
 		var dest Problem
@@ -7315,6 +11078,32 @@ func ParseCreateQuoteResponse(rsp *http.Response) (*CreateQuoteResponse, error) 
 			return nil, err
 		}
 		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetQuoteResponse parses an HTTP response from a GetQuoteWithResponse call
+func ParseGetQuoteResponse(rsp *http.Response) (*GetQuoteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQuoteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Quote
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	}
 
@@ -7558,6 +11347,52 @@ func ParseSkipScheduleRunResponse(rsp *http.Response) (*SkipScheduleRunResponse,
 		}
 		response.ApplicationProblemJSON408 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseCreateSponsoredPaymentResponse parses an HTTP response from a CreateSponsoredPaymentWithResponse call
+func ParseCreateSponsoredPaymentResponse(rsp *http.Response) (*CreateSponsoredPaymentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSponsoredPaymentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest PaymentIntent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateSponsoredPaymentResponse201Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = &value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil

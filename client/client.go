@@ -72,6 +72,10 @@ type caller struct {
 // streaming marks the contexts of streams, which have no timeout.
 type streaming struct{}
 
+// Unbounded is for calls that move files: with it a call lasts as long as ctx
+// does, is sent once, and its answer may be of any size.
+func Unbounded(ctx context.Context) context.Context { return context.WithValue(ctx, streaming{}, true) }
+
 // Do implements HttpRequestDoer.
 func (c *caller) Do(req *http.Request) (*http.Response, error) {
 	req.Header.Set("Authorization", "Bearer "+c.key)

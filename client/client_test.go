@@ -51,7 +51,7 @@ func TestARefusalIsAnErrorWithItsCode(t *testing.T) {
 		write(w, 422, "application/problem+json", `{"type":"u","title":"t","status":422,"detail":"Another request used this key.","instance":"/v1/payment_intents",
 			"code":"idempotency_mismatch","request_id":"req_7","existing_id":"pi_7","errors":[{"pointer":"#/amount","code":"x","detail":"too much"}]}`)
 	})
-	_, err := c.CreatePaymentIntentWithResponse(t.Context(), &CreatePaymentIntentParams{IdempotencyKey: "k"}, CreateIntentRequest{Amount: "1", Asset: "USDC"})
+	_, err := c.CreatePaymentIntentWithResponse(t.Context(), &CreatePaymentIntentParams{IdempotencyKey: "k"}, CreateIntentRequest{Amount: new("1"), Asset: new("USDC")})
 	var e *Error
 	if !errors.As(err, &e) || e.Code != "idempotency_mismatch" || e.Status != 422 || e.RequestID != "req_7" || *e.ExistingID != "pi_7" {
 		t.Fatalf("%+v", err)
@@ -95,7 +95,7 @@ func TestWhatIsSafeToRepeatIsRepeated(t *testing.T) {
 		}
 	})
 	began := time.Now()
-	made, err := c.CreatePaymentIntentWithResponse(t.Context(), &CreatePaymentIntentParams{IdempotencyKey: NewIdempotencyKey()}, CreateIntentRequest{Amount: "1", Asset: "USDC"})
+	made, err := c.CreatePaymentIntentWithResponse(t.Context(), &CreatePaymentIntentParams{IdempotencyKey: NewIdempotencyKey()}, CreateIntentRequest{Amount: new("1"), Asset: new("USDC")})
 	if err != nil || made.JSON201.ID != "pi_1" {
 		t.Fatalf("%v", err)
 	}

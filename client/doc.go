@@ -8,7 +8,7 @@
 //	c, err := client.New("https://pay.example.com", os.Getenv("SETTLE_API_KEY"))
 //	...
 //	paid, err := c.CreatePaymentIntentWithResponse(ctx, &client.CreatePaymentIntentParams{IdempotencyKey: "invoice-4711"},
-//		client.CreateIntentRequest{Amount: "12.50", Asset: "USDC", Destinations: []client.DestinationRequest{{Chain: "ethereum", Address: payee}}})
+//		client.CreateIntentRequest{Amount: new("12.50"), Asset: new("USDC"), Destinations: []client.DestinationRequest{{Chain: new("ethereum"), Address: &payee}}})
 //	var refused *client.Error
 //	switch {
 //	case errors.As(err, &refused): // refused.Code says why; nothing was written

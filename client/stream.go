@@ -58,7 +58,7 @@ func (e ended) Error() string { return "the stream ended" }
 
 // follow reads one connection's messages.
 func follow(ctx context.Context, last **string, open func(context.Context, *string) (*http.Response, error), each func(Message) error) error {
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, streaming{}, true))
+	ctx, cancel := context.WithCancel(Unbounded(ctx))
 	defer cancel()
 	silence := time.AfterFunc(streamSilence, cancel)
 	defer silence.Stop()

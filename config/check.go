@@ -53,6 +53,7 @@ func (p *parser) check(c *Config, fields []setting) {
 		rule(name, p.environ[name], n >= 2 && n <= 100_000, "is out of range", "use a number from 2 to 100000")
 	}
 	rule("SETTLE_RATE_LIMIT", p.environ["SETTLE_RATE_LIMIT"], c.RateLimit >= 0 && c.RateLimit <= 1_000_000, "is out of range", "use a number from 0 (no limit) to 1000000")
+	rule("SETTLE_BATCH_WINDOW", p.environ["SETTLE_BATCH_WINDOW"], c.BatchWindow >= 1 && c.BatchWindow <= 10_000, "is out of range", "use a number from 1 to 10000")
 	rule("SETTLE_MAX_BACKLOG", p.environ["SETTLE_MAX_BACKLOG"], c.MaxBacklog >= 0 && c.MaxBacklog <= 10_000_000, "is out of range", "use a number from 0 (no bound) to 10000000")
 	rule("SETTLE_MAX_STREAMS", p.environ["SETTLE_MAX_STREAMS"], c.MaxStreams >= 1 && c.MaxStreams <= 100_000, "is out of range", "use a number from 1 to 100000")
 	rule("SETTLE_WORKER_STOP_TIMEOUT", p.environ["SETTLE_WORKER_STOP_TIMEOUT"],

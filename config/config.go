@@ -55,8 +55,10 @@ type Config struct {
 	RateLimit int `env:"SETTLE_RATE_LIMIT" envDefault:"100" used:"api"`
 
 	// Accepted payments that may wait for the first step of their workflow before
-	// new ones are refused; 0: no bound.
-	MaxBacklog int `env:"SETTLE_MAX_BACKLOG" envDefault:"10000" used:"api"`
+	// new ones are refused and batches wait; 0: no bound.
+	MaxBacklog int `env:"SETTLE_MAX_BACKLOG" envDefault:"10000" used:"api,worker"`
+
+	BatchWindow int `env:"SETTLE_BATCH_WINDOW" envDefault:"500" used:"worker"` // payments of a batch that may be open at once
 
 	MaxStreams int `env:"SETTLE_MAX_STREAMS" envDefault:"1000" used:"api"` // open at once, per process
 

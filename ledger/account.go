@@ -43,6 +43,9 @@ type Holder struct {
 // HolderOf returns whose balance pays an intent.
 func HolderOf(i payment.Intent) Holder { return Holder{i.MerchantID, i.Mode} }
 
+// HolderOfBatch returns whose balance pays a batch.
+func HolderOfBatch(b payment.Batch) Holder { return Holder{b.MerchantID, b.Mode} }
+
 // String is the owner of the holder's accounts, e.g. "mer_1:live".
 func (h Holder) String() string { return h.MerchantID + ":" + string(h.Mode) }
 

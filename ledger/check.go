@@ -29,6 +29,7 @@ const (
 	FloorCrossed       Code = "floor_crossed"        // a merchant's balance was below zero once
 	HoldResolution     Code = "hold_resolution"      // a hold was resolved twice or overspent
 	HoldOfIntent       Code = "hold_of_intent"       // the hold does not fit the intent or its status
+	HoldOfBatch        Code = "hold_of_batch"        // the hold does not fit the batch, its status or its payments
 	HoldWithoutIntent  Code = "hold_without_intent"  // nobody will resolve it
 	OutcomeOfIntent    Code = "outcome_of_intent"    // paid outcomes do not fit the intent
 	SettlementOfIntent Code = "settlement_of_intent" // settle transfers do not fit the intent
@@ -93,6 +94,7 @@ var rules = []rule{
 	{FloorCrossed, rows((*db.Queries).CheckFloors)},
 	{HoldResolution, rows((*db.Queries).CheckHolds)},
 	{HoldOfIntent, rows((*db.Queries).CheckIntentHolds)},
+	{HoldOfBatch, rows((*db.Queries).CheckBatchHolds)},
 	{HoldWithoutIntent, rows((*db.Queries).CheckHoldsWithoutIntent)},
 	{OutcomeOfIntent, rows((*db.Queries).CheckOutcomes)},
 	{SettlementOfIntent, rows((*db.Queries).CheckSettlements)},

@@ -60,6 +60,12 @@ var damages = []struct {
 	{"a hold belongs to nobody", []string{
 		"UPDATE ledger_transfers SET intent_id = 'pi_gone' WHERE reference = $open || ':hold'",
 	}, []ledger.Code{ledger.HoldWithoutIntent}},
+	{"a payment of a batch has another hold", []string{
+		"UPDATE ledger_transfers SET part_of = NULL WHERE reference = $line || ':hold'",
+	}, []ledger.Code{ledger.BalanceDiffers, ledger.HoldOfBatch}},
+	{"a batch lost its hold", []string{
+		"INSERT INTO ledger_transfers (reference, request_hash, phase, pending_id, effective_at) SELECT 'x', '', 'void', id, now() FROM ledger_transfers WHERE reference = $batch || ':hold'",
+	}, []ledger.Code{ledger.BalanceDiffers, ledger.HoldOfBatch}},
 	{"the outcome is gone", []string{
 		"DELETE FROM outcomes WHERE intent_id = $settled",
 	}, []ledger.Code{ledger.OutcomeOfIntent, ledger.SlotState}},
@@ -99,6 +105,8 @@ func TestCheckFindsEveryDamage(t *testing.T) {
 				"canceled": storetest.End(t, s, storetest.Intent(t, s, m.ID, 200).ID, payment.Canceled).ID,
 				"open":     storetest.Intent(t, s, m.ID, 300).ID,
 			}
+			b, line := storetest.Batch(t, s, m.ID, 30, 40)
+			names["batch"], names["line"] = b.ID, line.ID
 			wantClean(t, s)
 
 			conn := storetest.SQL(t, url)

@@ -72,14 +72,50 @@ type Reservation struct {
 // after it. ErrInsufficientFunds if the balance does not cover it; the
 // transaction must then be rolled back.
 func Reserve(ctx context.Context, tx *store.Tx, intent payment.Intent) (Reservation, error) {
+	return reserve(ctx, tx, intent.ID, HolderOf(intent), intent.Asset, intent.Amount, &intent.ID)
+}
+
+// ReserveBatch is Reserve for the amount of a whole batch. HoldParts takes its
+// payments out of it, VoidBatch releases the rest.
+func ReserveBatch(ctx context.Context, tx *store.Tx, b payment.Batch) (Reservation, error) {
+	return reserve(ctx, tx, b.ID, HolderOfBatch(b), b.Asset, b.Amount, nil)
+}
+
+func reserve(ctx context.Context, tx *store.Tx, object string, h Holder, asset payment.Asset, amount payment.Amount, intentID *string) (Reservation, error) {
 	row, err := tx.LedgerHold(ctx, db.LedgerHoldParams{
-		Reference: intent.ID + ":hold", Owner: HolderOf(intent).String(), Asset: intent.Asset.Code, Amount: intent.Amount, IntentID: intent.ID,
+		Reference: object + ":hold", Owner: h.String(), Asset: asset.Code, Amount: amount, IntentID: intentID,
 	})
 	if err != nil {
-		return Reservation{}, fmt.Errorf("hold %s of %s for intent %s: %w", intent.Amount, HolderOf(intent), intent.ID, err)
+		return Reservation{}, fmt.Errorf("hold %s of %s for %s: %w", amount, h, object, err)
 	}
-	balance, err := balanceOf(HolderOf(intent), row.Posted, row.Held)
+	balance, err := balanceOf(h, row.Posted, row.Held)
 	return Reservation{HoldID: row.ID, Balance: balance, At: row.At}, err
+}
+
+// HoldParts takes the amounts of intents out of a batch's hold, each as the hold
+// of its intent, whose id it returns by intent. What is held of the merchant's
+// balance stays the same, and the balance is not locked. Call it in the transaction
+// that inserts the intents. ErrHoldInvalid if the hold is resolved or too small.
+func HoldParts(ctx context.Context, tx *store.Tx, b payment.Batch, intents []payment.Intent) (holds map[string]string, err error) {
+	p := db.LedgerHoldPartsParams{HoldID: b.HoldID}
+	for _, i := range intents {
+		p.IntentIds, p.Amounts = append(p.IntentIds, i.ID), append(p.Amounts, i.Amount.String())
+	}
+	rows, err := tx.LedgerHoldParts(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("take parts of the hold of %s: %w", b.ID, err)
+	}
+	holds = make(map[string]string, len(rows))
+	for _, r := range rows {
+		holds[r.IntentID] = r.ID
+	}
+	return holds, nil
+}
+
+// VoidBatch releases what is left of the batch's hold. Call it only in the
+// transaction that ends the batch.
+func VoidBatch(ctx context.Context, tx *store.Tx, b payment.Batch) error {
+	return void(ctx, tx, b.ID, b.HoldID, nil)
 }
 
 // Hold is Reserve for those who need only the hold's id, for intent.HoldID.
@@ -95,11 +131,13 @@ func Void(ctx context.Context, tx *store.Tx, intent payment.Intent) error {
 	if intent.Sponsored() {
 		return nil
 	}
-	_, err := tx.LedgerVoid(ctx, db.LedgerVoidParams{
-		Reference: intent.ID + ":void", HoldID: intent.HoldID, IntentID: intent.ID,
-	})
+	return void(ctx, tx, intent.ID, intent.HoldID, &intent.ID)
+}
+
+func void(ctx context.Context, tx *store.Tx, object, holdID string, intentID *string) error {
+	_, err := tx.LedgerVoid(ctx, db.LedgerVoidParams{Reference: object + ":void", HoldID: holdID, IntentID: intentID})
 	if err != nil {
-		return fmt.Errorf("void the hold of intent %s: %w", intent.ID, err)
+		return fmt.Errorf("void the hold of %s: %w", object, err)
 	}
 	return nil
 }

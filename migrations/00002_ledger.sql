@@ -38,12 +38,15 @@ CREATE TABLE ledger_transfers (
   hold_account bigint REFERENCES ledger_accounts,
   hold_amount  numeric(78,0) CHECK (hold_amount > 0),
   pending_id   uuid UNIQUE REFERENCES ledger_transfers, -- resolves a hold, at most once
+  part_of      uuid REFERENCES ledger_transfers,        -- a hold that was taken out of another one
   intent_id    text,
   effective_at timestamptz NOT NULL,           -- block time of what happened
   recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   CHECK ((phase IN ('post', 'void')) = (pending_id IS NOT NULL)),
-  CHECK ((phase = 'hold') = (hold_account IS NOT NULL AND hold_amount IS NOT NULL))
+  CHECK ((phase = 'hold') = (hold_account IS NOT NULL AND hold_amount IS NOT NULL)),
+  CHECK (part_of IS NULL OR phase = 'hold')
 );
+CREATE INDEX ledger_transfers_part ON ledger_transfers (part_of) INCLUDE (hold_amount) WHERE part_of IS NOT NULL;
 CREATE INDEX ledger_transfers_intent ON ledger_transfers (intent_id) WHERE intent_id IS NOT NULL;
 
 CREATE TABLE ledger_entries (
@@ -170,7 +173,33 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Releases a hold.
+-- Takes parts out of a hold, each a hold of its own for an intent: what is held
+-- of the account stays as it was. The lock keeps out other parts, and the end of
+-- the hold, since that refers to it. Parts of parts are not made.
+-- +goose StatementBegin
+CREATE FUNCTION ledger_hold_parts(p_hold uuid, p_intents text[], p_amounts numeric[])
+RETURNS TABLE (intent text, part uuid) LANGUAGE plpgsql AS $$
+DECLARE
+  h ledger_transfers;
+  taken numeric;
+BEGIN
+  SELECT * INTO h FROM ledger_transfers WHERE id = p_hold AND phase = 'hold' AND part_of IS NULL FOR UPDATE;
+  IF NOT FOUND OR EXISTS (SELECT 1 FROM ledger_transfers WHERE pending_id = p_hold) THEN
+    RAISE EXCEPTION 'hold % is no open hold', p_hold USING ERRCODE = 'LG003';
+  END IF;
+  SELECT coalesce(sum(hold_amount), 0) + (SELECT sum(a) FROM unnest(p_amounts) a) INTO taken FROM ledger_transfers WHERE part_of = p_hold;
+  IF taken > h.hold_amount THEN
+    RAISE EXCEPTION 'parts of % exceed hold % of %', taken, p_hold, h.hold_amount USING ERRCODE = 'LG003';
+  END IF;
+  RETURN QUERY
+  INSERT INTO ledger_transfers AS t (reference, request_hash, phase, hold_account, hold_amount, part_of, intent_id, effective_at)
+  SELECT x.i || ':hold', sha256(convert_to(concat_ws('|', 'part', p_hold, x.a), 'UTF8')), 'hold', h.hold_account, x.a, p_hold, x.i, clock_timestamp()
+    FROM unnest(p_intents, p_amounts) AS x(i, a)
+  RETURNING t.intent_id, t.id;
+END $$;
+-- +goose StatementEnd
+
+-- Releases a hold, or what is left of it when parts were taken out of it.
 -- +goose StatementBegin
 CREATE FUNCTION ledger_void(p_reference text, p_hold uuid, p_intent text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
@@ -182,7 +211,10 @@ BEGIN
   SELECT * INTO c FROM ledger_claim(p_reference, sha256(convert_to(concat_ws('|', 'void', p_hold), 'UTF8')),
                                     'void', NULL, NULL, p_hold, p_intent, NULL);
   IF c.is_new THEN
-    UPDATE ledger_accounts SET debits_pending = debits_pending - h.hold_amount WHERE id = h.hold_account;
+    UPDATE ledger_accounts
+       SET debits_pending = debits_pending - h.hold_amount
+                          + (SELECT coalesce(sum(hold_amount), 0) FROM ledger_transfers WHERE part_of = p_hold)
+     WHERE id = h.hold_account;
   END IF;
   RETURN c.transfer_id;
 END $$;
@@ -207,7 +239,9 @@ BEGIN
   END IF;
   IF p_hold IS NOT NULL THEN
     SELECT * INTO h FROM ledger_transfers WHERE id = p_hold AND phase = 'hold';
-    IF NOT FOUND THEN RAISE EXCEPTION 'hold % does not exist', p_hold USING ERRCODE = 'LG003'; END IF;
+    IF NOT FOUND OR EXISTS (SELECT 1 FROM ledger_transfers WHERE part_of = p_hold) THEN
+      RAISE EXCEPTION 'hold % does not exist, or is spent in parts', p_hold USING ERRCODE = 'LG003';
+    END IF;
   END IF;
   SELECT * INTO c FROM ledger_claim(p_reference,
       sha256(convert_to(concat_ws('|', 'post', coalesce(p_hold::text, '-'), p_accounts::text, p_amounts::text), 'UTF8')),
@@ -245,7 +279,7 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP FUNCTION ledger_post, ledger_void, ledger_hold_merchant, ledger_hold, ledger_claim, ledger_account;
+DROP FUNCTION ledger_post, ledger_void, ledger_hold_parts, ledger_hold_merchant, ledger_hold, ledger_claim, ledger_account;
 DROP TABLE ledger_entries, ledger_transfers, ledger_accounts;
 DROP FUNCTION ledger_check_balanced;
 DROP SEQUENCE ledger_merchant_account_id, ledger_platform_account_id;

@@ -45,12 +45,15 @@ CREATE TABLE payment_intents (
   hold_id         uuid REFERENCES ledger_transfers,           -- of the merchant's funds
   payer_authorization jsonb,                                  -- of a sponsored payment, which moves the payer's money instead
   request_id      text NOT NULL,
+  batch_id        text,                                       -- the batch and its line that ordered it
+  batch_line      int,
   version         bigint NOT NULL DEFAULT 1,
   created_at      timestamptz NOT NULL,
   updated_at      timestamptz NOT NULL,
   closed_at       timestamptz,                                -- when the status became terminal
   UNIQUE (merchant_id, mode, idempotency_key),                -- for ever, also after the key's record expired
-  CHECK ((hold_id IS NULL) = (payer_authorization IS NOT NULL))
+  CHECK ((hold_id IS NULL) = (payer_authorization IS NOT NULL)),
+  CHECK ((batch_id IS NULL) = (batch_line IS NULL))
 ) WITH (fillfactor = 70);
 -- A quote makes one payment, and a payment is retried once, however many ask at once.
 CREATE UNIQUE INDEX payment_intents_quote ON payment_intents (quote_id) WHERE quote_id IS NOT NULL;
@@ -105,11 +108,11 @@ BEGIN
   END IF;
   IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.idempotency_key, NEW.asset, NEW.amount, NEW.destinations, NEW.priority,
       NEW.max_fee, NEW.deadline, NEW.reference, NEW.metadata, NEW.hold_id, NEW.payer_authorization, NEW.request_id, NEW.created_at,
-      NEW.allowed_chains, NEW.quote_id, NEW.retry_of)
+      NEW.allowed_chains, NEW.quote_id, NEW.retry_of, NEW.batch_id, NEW.batch_line)
      IS DISTINCT FROM
      (OLD.id, OLD.merchant_id, OLD.mode, OLD.idempotency_key, OLD.asset, OLD.amount, OLD.destinations, OLD.priority,
       OLD.max_fee, OLD.deadline, OLD.reference, OLD.metadata, OLD.hold_id, OLD.payer_authorization, OLD.request_id, OLD.created_at,
-      OLD.allowed_chains, OLD.quote_id, OLD.retry_of) THEN
+      OLD.allowed_chains, OLD.quote_id, OLD.retry_of, OLD.batch_id, OLD.batch_line) THEN
     RAISE EXCEPTION 'intent %: what was ordered may not change', OLD.id USING ERRCODE = '23001';
   END IF;
   IF NEW.version <> OLD.version + 1 THEN

@@ -69,8 +69,9 @@ type Intent struct {
 	// Authorization is the payer's of a sponsored payment: it moves the payer's
 	// money, and we pay the gas. nil: we pay from a treasury.
 	Authorization *Authorization
-	RequestID     string // correlation id of the creating HTTP request
-	Version       int64  // sequence of the newest event; 1 at creation
+	RequestID     string    // correlation id of the creating HTTP request
+	Batch         *BatchRef // the line that ordered it; nil: a request of its own
+	Version       int64     // sequence of the newest event; 1 at creation
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
 }
@@ -115,6 +116,7 @@ type Resource struct {
 	TxHash        string              `json:"transaction_hash,omitempty" doc:"The paying transaction, once it is in a block"`
 	Review        *ReviewState        `json:"review,omitempty"`
 	Failure       *Failure            `json:"failure,omitempty"`
+	Batch         *BatchRef           `json:"batch,omitempty" doc:"The line of a batch that ordered it"`
 	Sequence      int64               `json:"sequence" doc:"Number of the newest event of this intent; 1 at creation, gapless"`
 	CreatedAt     time.Time           `json:"created_at"`
 	UpdatedAt     time.Time           `json:"updated_at"`
@@ -127,7 +129,7 @@ func (i Intent) Resource() Resource {
 		Amount: i.Amount.Decimal(i.Asset.Decimals), Asset: i.Asset.Code,
 		Destinations: i.Destinations, Allowed: i.Allowed, Priority: i.Priority, Deadline: utc(i.Deadline),
 		Reference: i.Reference, Metadata: i.Metadata, Quote: i.Quote, RetryOf: i.RetryOf, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
-		Failure: i.Failure, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
+		Failure: i.Failure, Batch: i.Batch, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
 	if i.Sponsored() {
 		terms := i.Authorization.AuthorizationTerms

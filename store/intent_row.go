@@ -48,6 +48,9 @@ func intentOf(r db.PaymentIntent) (payment.Intent, error) {
 	if r.RetryOf != nil {
 		i.RetryOf = *r.RetryOf
 	}
+	if r.BatchID != nil && r.BatchLine != nil {
+		i.Batch = &payment.BatchRef{ID: *r.BatchID, Line: int(*r.BatchLine)}
+	}
 	if r.FailureCode != "" {
 		i.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
 	}

@@ -74,6 +74,10 @@ func (tx *Tx) accept(ctx context.Context, i payment.Intent, key IdempotencyKey, 
 		HoldID: given(i.HoldID), PayerAuthorization: authorization, RequestID: i.RequestID, At: at,
 		EventID: event.id, EventType: string(event.kind), EventBody: event.body,
 	}
+	if i.Batch != nil {
+		line := int32(i.Batch.Line)
+		p.BatchID, p.BatchLine = &i.Batch.ID, &line
+	}
 	if answer != nil {
 		status, body, err := answer(i)
 		if err != nil {

@@ -132,6 +132,11 @@ func (m mapped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return mappedRow{m.DBTX.QueryRow(ctx, sql, args...)}
 }
 
+func (m mapped) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	n, err := m.DBTX.CopyFrom(ctx, table, columns, rows)
+	return n, mapError(err)
+}
+
 type mappedRows struct{ pgx.Rows }
 
 func (r mappedRows) Err() error             { return mapError(r.Rows.Err()) }

@@ -51,6 +51,7 @@ func Run(ctx context.Context, c client.Client, steps *activities.Steps, o Option
 		WorkerStopTimeout:                       o.StopTimeout,
 		Interceptors:                            crashes(steps),
 	})
+	steps.StartPayment = starter(c, o.TaskQueue)
 	Register(payments, steps)
 	redeliveries := sdk.New(c, workflows.DeliveryQueue(o.TaskQueue), sdk.Options{
 		MaxConcurrentActivityExecutionSize:     deliveries,
@@ -96,6 +97,7 @@ type Registry interface {
 func RegisterWorkflows(r Registry) {
 	r.RegisterWorkflowWithOptions(workflows.Payment, workflow.RegisterOptions{Name: workflows.PaymentWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.WebhookDelivery, workflow.RegisterOptions{Name: workflows.DeliveryWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.Batch, workflow.RegisterOptions{Name: workflows.BatchWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Upkeep, workflow.RegisterOptions{Name: workflows.UpkeepWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Restart, workflow.RegisterOptions{Name: workflows.RestartWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.ScheduledPayment, workflow.RegisterOptions{Name: workflows.ScheduledPaymentWorkflow})

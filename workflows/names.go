@@ -16,6 +16,7 @@ import (
 const (
 	PaymentWorkflow          = "Payment"          // workflow type; its id is the intent's id
 	DeliveryWorkflow         = "WebhookDelivery"  // workflow type; retries one delivery
+	BatchWorkflow            = "Batch"            // workflow type; its id is the batch's id
 	UpkeepWorkflow           = "Upkeep"           // workflow type; looks after what lives on one chain
 	RestartWorkflow          = "Restart"          // workflow type; starts what has lost its workflow
 	ScheduledPaymentWorkflow = "ScheduledPayment" // workflow type; creates the payment of a schedule's due time
@@ -65,6 +66,20 @@ func DeliveryQueue(taskQueue string) string {
 }
 
 const deliverySuffix = "-webhooks"
+
+// BatchOptions start the workflow of a batch, or find it running. One that ended
+// before its batch, because it was terminated, is started again.
+func BatchOptions(b payment.Batch, taskQueue string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                       b.ID,
+		TaskQueue:                taskQueue,
+		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(MerchantKey.ValueSet(b.MerchantID)),
+		Memo:                     map[string]any{"merchant": b.MerchantID, "reference": b.Reference, "request_id": b.RequestID},
+		StaticSummary:            fmt.Sprintf("%d payments of %s %s in all", b.Lines, b.Amount.Decimal(b.Asset.Decimals), b.Asset.Code),
+	}
+}
 
 // DeliveryOptions start the workflow of a delivery that was asked for again. One
 // that waits for its next attempt gives way, since this one is due now.

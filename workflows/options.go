@@ -43,6 +43,12 @@ var (
 		HeartbeatTimeout:    20 * time.Second,
 		RetryPolicy:         backoff(5*time.Second, 24*time.Hour),
 	}
+	// filling: chunks of a batch for about ten seconds. A dead worker is noticed
+	// when its time is over.
+	filling = workflow.ActivityOptions{
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy:         backoff(time.Second, 30*time.Second),
+	}
 	// upkeep: one round, which the next one repeats. A dead worker is noticed when
 	// its time is over.
 	upkeep = workflow.ActivityOptions{
@@ -54,6 +60,15 @@ var (
 // lookEvery is how often a payment that waits for a person looks whether it
 // was changed behind its back.
 const lookEvery = time.Hour
+
+// How often a batch looks whether further lines may become payments: soon after
+// anything happened, later and later while nothing does. After batchRounds looks,
+// of about 11 events each, it continues in a new history.
+const (
+	fillEvery   = time.Second
+	fillAtMost  = time.Minute
+	batchRounds = 100
+)
 
 func backoff(first, most time.Duration) *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: most}

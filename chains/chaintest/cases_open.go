@@ -106,6 +106,11 @@ func destinations(b *bench) {
 		if f := b.chain.InspectAddress(b.Context(), d.In); (f.Refusal == nil) != (d.Code == "") || f.Refusal != nil && f.Refusal.Code != d.Code || d.Code == "" && f.Canonical != d.Want {
 			b.Errorf("%s: facts %+v, %v, want what CheckDestination says", d.Name, f, f.Refusal)
 		}
+		if read, no := b.chain.ReadAddress(d.In); (no != nil && err == nil) || (no == nil && err == nil && read != got) {
+			b.Errorf("%s: reading gives %q, %v, the chain %q", d.Name, read, no, got)
+		} else if offline := []string{payment.AddressMalformed, payment.AddressBadChecksum, payment.AddressWrongChain}; no == nil && slices.Contains(offline, d.Code) {
+			b.Errorf("%s: reading accepts %q", d.Name, read)
+		}
 		if d.Code == "" {
 			if err != nil || got != d.Want {
 				b.Errorf("%s: %q, %v, want %q", d.Name, got, err, d.Want)

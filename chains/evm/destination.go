@@ -44,9 +44,14 @@ func mixed(digits string) bool {
 	return digits != strings.ToLower(digits) && digits != strings.ToUpper(digits)
 }
 
-// CheckDestination returns the EIP-55 form of a payout address, or a
-// *payment.AddressError. It asks no node.
+// CheckDestination is ReadAddress: no node needs to be asked.
 func (c *Chain) CheckDestination(_ context.Context, text string) (string, error) {
+	return c.ReadAddress(text)
+}
+
+// ReadAddress returns the EIP-55 form of a payout address, or a
+// *payment.AddressError.
+func (c *Chain) ReadAddress(text string) (string, error) {
 	address, err := parseAddress(text)
 	if err != nil {
 		return "", err

@@ -81,9 +81,23 @@ func checkPayee(key sol.PublicKey, wallet, tokens *account) *payment.AddressErro
 		return bad
 	}
 	if !sol.IsOnCurve(key[:]) {
-		return refuse(payment.AddressOffCurve, "no private key can exist for this address: it is derived from a program; use the address of a wallet")
+		return refuseOffCurve()
 	}
 	return checkTokens(tokens, key)
+}
+
+// ReadAddress is CheckDestination as far as the chain need not be asked. An
+// address without a private key is refused; that it is a token account only the
+// chain knows.
+func (c *Chain) ReadAddress(address string) (string, error) {
+	key, bad := c.checkOffline(address)
+	if bad == nil && !sol.IsOnCurve(key[:]) {
+		bad = refuseOffCurve()
+	}
+	if bad != nil {
+		return "", bad
+	}
+	return key.String(), nil
 }
 
 // readPayee reads what lives at a payee's address and at its associated token
@@ -164,6 +178,10 @@ func checkTokens(a *account, payee sol.PublicKey) *payment.AddressError {
 		return refuse(payment.AddressFrozen, "the token's issuer has frozen the payee's token account; use another wallet of the payee")
 	}
 	return nil
+}
+
+func refuseOffCurve() *payment.AddressError {
+	return refuse(payment.AddressOffCurve, "no private key can exist for this address: it is derived from a program; use the address of a wallet")
 }
 
 func refuse(code, detail string) *payment.AddressError {

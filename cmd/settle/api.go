@@ -106,6 +106,16 @@ func (d directory) InspectAddress(ctx context.Context, name payment.Chain, addre
 	return payment.AddressFacts{Unchecked: true}
 }
 
+// ReadAddress asks nobody.
+func (d directory) ReadAddress(name payment.Chain, address string) (string, error) {
+	for _, n := range d {
+		if n.chain.Info().Name == name {
+			return n.chain.ReadAddress(address)
+		}
+	}
+	return "", fmt.Errorf("chain %q: %w", name, chains.ErrUnknown)
+}
+
 // Chains lists what is configured.
 func (d directory) Chains() []api.ChainInfo {
 	out := make([]api.ChainInfo, len(d))

@@ -32,7 +32,7 @@ func settle() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), watchCommand(), paymentsCommand(), eventsCommand(),
+	root.AddCommand(apiCommand(), workerCommand(), migrateCommand(), checkCommand(), payCommand(), watchCommand(), paymentsCommand(), batchCommand(), eventsCommand(),
 		merchantsCommand(), keysCommand(), addressesCommand(), webhooksCommand(), booksCommand())
 	return root
 }

@@ -25,7 +25,7 @@ for each step. Interrupting it stops the watching, never the payment.`,
 			if err != nil {
 				return err
 			}
-			order := client.CreateIntentRequest{Amount: args[0], Asset: payment.USDC.Code, Reference: given(reference),
+			order := client.CreateIntentRequest{Amount: &args[0], Asset: &payment.USDC.Code, Reference: given(reference),
 				Priority: given(client.CreateIntentRequestPriority(priority))}
 			if order.Destinations, err = destinations(to); err != nil {
 				return err
@@ -59,7 +59,7 @@ func destinations(to []string) ([]client.DestinationRequest, error) {
 		if !ok {
 			return nil, fmt.Errorf("--to %q: write CHAIN:ADDRESS", t)
 		}
-		out = append(out, client.DestinationRequest{Chain: chain, Address: address})
+		out = append(out, client.DestinationRequest{Chain: &chain, Address: &address})
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -48,8 +49,12 @@ func showCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "show ID", Short: "Show one payment with its events", Args: cobra.ExactArgs(1),
 		Example: "  settle payments show pi_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"}
 	return asking(cmd, func(ctx context.Context, c *client.ClientWithResponses, args []string) (result, error) {
-		paid, err := c.GetPaymentIntentWithResponse(ctx, args[0])
+		paid, err := c.GetPaymentIntentWithResponse(ctx, args[0], nil)
 		if err != nil {
+			return result{}, err
+		}
+		var shown shownPayment
+		if err := json.Unmarshal(paid.Body, &shown.Payment); err != nil { // nothing is expanded
 			return result{}, err
 		}
 		limit := int64(100)
@@ -57,7 +62,7 @@ func showCommand() *cobra.Command {
 		if err != nil {
 			return result{}, err
 		}
-		shown := shownPayment{*paid.JSON200, events.JSON200.Data}
+		shown.Events = events.JSON200.Data
 		return result{shown, shown.rows()}, nil
 	})
 }

@@ -65,7 +65,7 @@ func workerCommand() *cobra.Command {
 			p.log.Info("worker ready", zap.String("task_queue", p.config.TaskQueue), zap.Int("chains", len(desks)))
 			return worker.Run(ctx, temporal, &activities.Steps{
 				Store: p.store, Desks: desks, Deliverer: webhooks.NewDeliverer(p.store, sealer, sender), Log: p.log,
-				AuthorizationValidity: authorizationValidity, StalledAfter: p.config.StalledAfter, Crash: crash,
+				AuthorizationValidity: authorizationValidity, StalledAfter: p.config.StalledAfter, BatchWindow: p.config.BatchWindow, MaxBacklog: p.config.MaxBacklog, Crash: crash,
 			}, worker.Options{
 				TaskQueue: p.config.TaskQueue, Activities: p.config.WorkerActivities, LocalActivities: p.config.WorkerLocalActivities,
 				WorkflowTasks: p.config.WorkerWorkflowTasks, Pollers: p.config.WorkerPollers, StopTimeout: p.config.WorkerStopTimeout, UpkeepEvery: p.config.UpkeepEvery,

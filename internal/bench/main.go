@@ -20,11 +20,18 @@ func main() {
 	empties := flag.Int("empties", 3000, "settle: empty workflows per round")
 	hooks := flag.Int("webhooks", 60, "webhooks: of the measured endpoint per round")
 	perSecond := flag.Float64("webhooks-rate", 4, "webhooks: payments per second, over four merchants")
+	lines := flag.Int("batch", 0, "pay instead a batch of this many lines, with the API and the worker killed twice each, and count on the chains")
 	flag.Parse()
 	measures := []measure{
 		{"accept", func(p *program.Program) { accepting(p, toReview(p), *intents, *rounds) }},
 		{"settle", func(p *program.Program) { settling(p, *payments, *empties, *rounds) }},
 		{"webhooks", func(p *program.Program) { isolation(p, toReview(p), *hooks, *rounds, *perSecond) }},
+	}
+	if *lines > 0 {
+		if !program.Run("bench", func(p *program.Program) bool { return killedBatch(p, *lines) }) {
+			os.Exit(1)
+		}
+		return
 	}
 	known := slices.ContainsFunc(measures, func(m measure) bool { return m.name == *only })
 	if *only != "" && !known {

@@ -38,6 +38,14 @@ func TestHistories(t *testing.T) {
 		t.Parallel()
 		wellHistories(t)
 	})
+	t.Run("batch", func(t *testing.T) {
+		t.Parallel()
+		d := setup(t, deployment.Options{})
+		id := d.Upload(t, "history", deployment.BatchOrders(t, 3, 2))
+		d.ChangeBatch(t, id, "start")
+		d.AwaitBatch(t, within, id, func(b deployment.BatchState) bool { return b.Status == payment.BatchCompleted })
+		keep(t, d, id, "batch")
+	})
 	t.Run("killed worker", func(t *testing.T) {
 		t.Parallel()
 		d := setup(t, deployment.Options{})

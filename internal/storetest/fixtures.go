@@ -185,3 +185,45 @@ func Pay(ctx context.Context, tx *store.Tx, i payment.Intent, slotID string) err
 	}
 	return tx.CloseSlot(ctx, db.CloseSlotParams{ID: slotID, State: "paid"})
 }
+
+// Batch makes a started batch with a line for each amount in base units of USDC, the
+// first of which has become a payment.
+func Batch(t testing.TB, s *store.Store, merchantID string, amounts ...uint64) (payment.Batch, payment.Intent) {
+	t.Helper()
+	b := payment.Batch{ID: store.NewID("batch"), MerchantID: merchantID, Mode: payment.Live, Asset: payment.USDC, RequestID: store.NewID("req")}
+	if err := s.OpenUpload(t.Context(), b, store.IdempotencyKey{Key: b.ID}); err != nil {
+		t.Fatal(err)
+	}
+	lines := make([]payment.BatchLine, len(amounts))
+	for n, amount := range amounts {
+		order := Order(merchantID, amount)
+		lines[n] = payment.BatchLine{Line: n + 1, Amount: order.Amount, Destinations: order.Destinations, Priority: order.Priority, Metadata: map[string]string{}}
+	}
+	if err := s.AddLines(t.Context(), b.ID, lines); err != nil {
+		t.Fatal(err)
+	}
+	var i payment.Intent
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+		if b, err = tx.SealBatch(ctx, b, json.RawMessage("[]")); err != nil {
+			return err
+		}
+		held, err := ledger.ReserveBatch(ctx, tx, b)
+		if err != nil {
+			return err
+		}
+		b, err = tx.StartBatch(ctx, b.ID, held.HoldID, held.At)
+		return err
+	})
+	Tx(t, s, func(ctx context.Context, tx *store.Tx) error {
+		i = b.Intent(lines[0])
+		i.ID = store.NewID("pi")
+		holds, err := ledger.HoldParts(ctx, tx, b, []payment.Intent{i})
+		if err != nil {
+			return err
+		}
+		i.HoldID = holds[i.ID]
+		i, err = tx.CreateIntent(ctx, i, i.ID)
+		return err
+	})
+	return b, i
+}

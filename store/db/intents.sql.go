@@ -35,7 +35,7 @@ func (q *Queries) DeleteStart(ctx context.Context, intentID string) error {
 }
 
 const getIntent = `-- name: GetIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, batch_id, batch_line, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1
 `
 
 func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, error) {
@@ -70,6 +70,8 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 		&i.HoldID,
 		&i.PayerAuthorization,
 		&i.RequestID,
+		&i.BatchID,
+		&i.BatchLine,
 		&i.Version,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -79,7 +81,7 @@ func (q *Queries) GetIntent(ctx context.Context, id string) (PaymentIntent, erro
 }
 
 const getMerchantIntent = `-- name: GetMerchantIntent :one
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, batch_id, batch_line, version, created_at, updated_at, closed_at FROM payment_intents WHERE id = $1 AND merchant_id = $2 AND mode = $3
 `
 
 type GetMerchantIntentParams struct {
@@ -120,6 +122,8 @@ func (q *Queries) GetMerchantIntent(ctx context.Context, arg GetMerchantIntentPa
 		&i.HoldID,
 		&i.PayerAuthorization,
 		&i.RequestID,
+		&i.BatchID,
+		&i.BatchLine,
 		&i.Version,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -141,7 +145,7 @@ func (q *Queries) GetRetry(ctx context.Context, intentID string) (string, error)
 }
 
 const idleIntents = `-- name: IdleIntents :many
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.batch_id, p.batch_line, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p
  WHERE p.closed_at IS NULL
    AND (p.created_at, p.id) > ($1::timestamptz, $2::text)
    AND p.updated_at < clock_timestamp() - make_interval(secs => $3::float8)
@@ -206,6 +210,8 @@ func (q *Queries) IdleIntents(ctx context.Context, arg IdleIntentsParams) ([]Pay
 			&i.HoldID,
 			&i.PayerAuthorization,
 			&i.RequestID,
+			&i.BatchID,
+			&i.BatchLine,
 			&i.Version,
 			&i.CreatedAt,
 			&i.UpdatedAt,
@@ -225,14 +231,14 @@ const insertIntent = `-- name: InsertIntent :exec
 WITH intent AS (
   INSERT INTO payment_intents (
     id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline,
-    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
+    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, batch_id, batch_line, version, created_at, updated_at
   ) VALUES (
     $6, $1, $2, $4, $9, $10, $11, $12, $13, $14, $15,
-    $16, $17, $18, $19, $20, $21, $22, $23, $24, 1, $25, $25
+    $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, 1, $27, $27
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)
-  VALUES ($26, $6, $1, $2, 1, $27, $28, $25)
+  VALUES ($28, $6, $1, $2, 1, $29, $30, $27)
 ), start AS (
   INSERT INTO intent_starts (intent_id, next_at) VALUES ($6, clock_timestamp() + interval '5 seconds')
 )
@@ -266,6 +272,8 @@ type InsertIntentParams struct {
 	HoldID             *string
 	PayerAuthorization json.RawMessage
 	RequestID          string
+	BatchID            *string
+	BatchLine          *int32
 	At                 time.Time
 	EventID            string
 	EventType          string
@@ -300,6 +308,8 @@ func (q *Queries) InsertIntent(ctx context.Context, arg InsertIntentParams) erro
 		arg.HoldID,
 		arg.PayerAuthorization,
 		arg.RequestID,
+		arg.BatchID,
+		arg.BatchLine,
 		arg.At,
 		arg.EventID,
 		arg.EventType,
@@ -610,7 +620,7 @@ func (q *Queries) ListIntentTransfers(ctx context.Context, intentID string) ([]L
 }
 
 const listIntents = `-- name: ListIntents :many
-SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, version, created_at, updated_at, closed_at FROM payment_intents
+SELECT id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, quote_id, retry_of, status, substatus, review_reason, review_detail, approved, chain, address, tx_hash, failure_code, failure_message, hold_id, payer_authorization, request_id, batch_id, batch_line, version, created_at, updated_at, closed_at FROM payment_intents
  WHERE merchant_id = $1 AND mode = $2
    AND (created_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, ''))
    AND created_at >= coalesce($5::timestamptz, '-infinity')
@@ -689,6 +699,8 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 			&i.HoldID,
 			&i.PayerAuthorization,
 			&i.RequestID,
+			&i.BatchID,
+			&i.BatchLine,
 			&i.Version,
 			&i.CreatedAt,
 			&i.UpdatedAt,
@@ -705,7 +717,7 @@ func (q *Queries) ListIntents(ctx context.Context, arg ListIntentsParams) ([]Pay
 }
 
 const lockIntent = `-- name: LockIntent :one
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.batch_id, p.batch_line, p.version, p.created_at, p.updated_at, p.closed_at, clock_timestamp()::timestamptz AS at FROM payment_intents p WHERE p.id = $1 FOR NO KEY UPDATE OF p
 `
 
 type LockIntentRow struct {
@@ -748,6 +760,8 @@ func (q *Queries) LockIntent(ctx context.Context, id string) (LockIntentRow, err
 		&i.PaymentIntent.HoldID,
 		&i.PaymentIntent.PayerAuthorization,
 		&i.PaymentIntent.RequestID,
+		&i.PaymentIntent.BatchID,
+		&i.PaymentIntent.BatchLine,
 		&i.PaymentIntent.Version,
 		&i.PaymentIntent.CreatedAt,
 		&i.PaymentIntent.UpdatedAt,
@@ -782,7 +796,7 @@ WITH due AS (
     FROM due WHERE s.intent_id = due.intent_id
   RETURNING s.intent_id
 )
-SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
+SELECT p.id, p.merchant_id, p.mode, p.idempotency_key, p.asset, p.amount, p.destinations, p.allowed_chains, p.priority, p.max_fee, p.deadline, p.reference, p.metadata, p.quote_id, p.retry_of, p.status, p.substatus, p.review_reason, p.review_detail, p.approved, p.chain, p.address, p.tx_hash, p.failure_code, p.failure_message, p.hold_id, p.payer_authorization, p.request_id, p.batch_id, p.batch_line, p.version, p.created_at, p.updated_at, p.closed_at FROM payment_intents p JOIN taken ON p.id = taken.intent_id ORDER BY p.created_at, p.id
 `
 
 // Each sweep takes other rows than its neighbours, and pushes them back by
@@ -825,6 +839,8 @@ func (q *Queries) TakeDueStarts(ctx context.Context, maxRows int32) ([]PaymentIn
 			&i.HoldID,
 			&i.PayerAuthorization,
 			&i.RequestID,
+			&i.BatchID,
+			&i.BatchLine,
 			&i.Version,
 			&i.CreatedAt,
 			&i.UpdatedAt,

@@ -91,7 +91,7 @@ type LedgerHoldParams struct {
 	Owner     string
 	Asset     string
 	Amount    payment.Amount
-	IntentID  string
+	IntentID  *string
 }
 
 type LedgerHoldRow struct {
@@ -117,6 +117,42 @@ func (q *Queries) LedgerHold(ctx context.Context, arg LedgerHoldParams) (LedgerH
 		&i.At,
 	)
 	return i, err
+}
+
+const ledgerHoldParts = `-- name: LedgerHoldParts :many
+SELECT intent::text AS intent_id, part::uuid AS id FROM ledger_hold_parts($1::uuid, $2::text[], $3::text[]::numeric[])
+`
+
+type LedgerHoldPartsParams struct {
+	HoldID    string
+	IntentIds []string
+	Amounts   []string
+}
+
+type LedgerHoldPartsRow struct {
+	IntentID string
+	ID       string
+}
+
+// Amounts are decimal text.
+func (q *Queries) LedgerHoldParts(ctx context.Context, arg LedgerHoldPartsParams) ([]LedgerHoldPartsRow, error) {
+	rows, err := q.db.Query(ctx, ledgerHoldParts, arg.HoldID, arg.IntentIds, arg.Amounts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []LedgerHoldPartsRow{}
+	for rows.Next() {
+		var i LedgerHoldPartsRow
+		if err := rows.Scan(&i.IntentID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ledgerPost = `-- name: LedgerPost :one
@@ -155,7 +191,7 @@ SELECT ledger_void($1::text, $2::uuid, $3::text)::uuid AS id
 type LedgerVoidParams struct {
 	Reference string
 	HoldID    string
-	IntentID  string
+	IntentID  *string
 }
 
 func (q *Queries) LedgerVoid(ctx context.Context, arg LedgerVoidParams) (string, error) {

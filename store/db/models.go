@@ -46,6 +46,55 @@ type AuditLog struct {
 	At        time.Time
 }
 
+type Batch struct {
+	ID             string
+	MerchantID     string
+	Mode           string
+	IdempotencyKey string
+	Status         string
+	Reference      string
+	Metadata       json.RawMessage
+	Asset          string
+	Lines          int32
+	InvalidLines   int32
+	Amount         payment.Amount
+	HoldID         *string
+	RequestID      string
+	LookAt         *time.Time
+	CreatedAt      time.Time
+	StartedAt      *time.Time
+	EndedAt        *time.Time
+}
+
+type BatchLine struct {
+	BatchID      string
+	Line         int32
+	Amount       payment.Amount
+	Destinations json.RawMessage
+	Priority     string
+	MaxFee       *payment.Amount
+	Deadline     *time.Time
+	Reference    string
+	Metadata     json.RawMessage
+	Errors       json.RawMessage
+}
+
+type BatchLineState struct {
+	BatchID        string
+	Line           int32
+	Amount         payment.Amount
+	Reference      string
+	Errors         json.RawMessage
+	Asset          string
+	Status         string
+	IntentID       string
+	Chain          string
+	Address        string
+	TxHash         string
+	FailureCode    string
+	FailureMessage string
+}
+
 type BlockedAddress struct {
 	Chain     string
 	Address   string
@@ -108,6 +157,8 @@ type PaymentIntent struct {
 	HoldID             *string
 	PayerAuthorization json.RawMessage
 	RequestID          string
+	BatchID            *string
+	BatchLine          *int32
 	Version            int64
 	CreatedAt          time.Time
 	UpdatedAt          time.Time

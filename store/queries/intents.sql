@@ -4,10 +4,10 @@
 WITH intent AS (
   INSERT INTO payment_intents (
     id, merchant_id, mode, idempotency_key, asset, amount, destinations, allowed_chains, priority, max_fee, deadline,
-    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, version, created_at, updated_at
+    reference, metadata, quote_id, retry_of, status, substatus, hold_id, payer_authorization, request_id, batch_id, batch_line, version, created_at, updated_at
   ) VALUES (
     @id, @merchant_id, @mode, @idempotency_key, @asset, @amount, @destinations, @allowed_chains, @priority, sqlc.narg(max_fee), sqlc.narg(deadline),
-    @reference, @metadata, sqlc.narg(quote_id), sqlc.narg(retry_of), @status, @substatus, sqlc.narg(hold_id), sqlc.narg(payer_authorization), @request_id, 1, @at, @at
+    @reference, @metadata, sqlc.narg(quote_id), sqlc.narg(retry_of), @status, @substatus, sqlc.narg(hold_id), sqlc.narg(payer_authorization), @request_id, sqlc.narg(batch_id), sqlc.narg(batch_line), 1, @at, @at
   )
 ), event AS (
   INSERT INTO events (id, intent_id, merchant_id, mode, sequence, type, body, created_at)

@@ -3,10 +3,14 @@ SELECT ledger_account(sqlc.arg(kind)::text, sqlc.arg(owner)::text, sqlc.arg(asse
 
 -- name: LedgerHold :one
 SELECT hold_id::uuid AS id, posted::numeric AS posted, held::numeric AS held, at::timestamptz AS at
-  FROM ledger_hold_merchant(sqlc.arg(reference)::text, sqlc.arg(owner)::text, sqlc.arg(asset)::text, sqlc.arg(amount)::numeric, sqlc.arg(intent_id)::text);
+  FROM ledger_hold_merchant(sqlc.arg(reference)::text, sqlc.arg(owner)::text, sqlc.arg(asset)::text, sqlc.arg(amount)::numeric, sqlc.narg(intent_id)::text);
+
+-- Amounts are decimal text.
+-- name: LedgerHoldParts :many
+SELECT intent::text AS intent_id, part::uuid AS id FROM ledger_hold_parts(sqlc.arg(hold_id)::uuid, sqlc.arg(intent_ids)::text[], sqlc.arg(amounts)::text[]::numeric[]);
 
 -- name: LedgerVoid :one
-SELECT ledger_void(sqlc.arg(reference)::text, sqlc.arg(hold_id)::uuid, sqlc.arg(intent_id)::text)::uuid AS id;
+SELECT ledger_void(sqlc.arg(reference)::text, sqlc.arg(hold_id)::uuid, sqlc.narg(intent_id)::text)::uuid AS id;
 
 -- Amounts are signed decimal text: positive debits, negative credits.
 -- name: LedgerPost :one

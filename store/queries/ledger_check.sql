@@ -34,8 +34,9 @@ WITH sums AS (
          coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS debits, coalesce(-sum(amount) FILTER (WHERE amount < 0), 0) AS credits
     FROM ledger_entries GROUP BY account_id
 ), open_holds AS (
-  SELECT h.hold_account AS account_id, sum(h.hold_amount) AS pending
+  SELECT h.hold_account AS account_id, sum(h.hold_amount - coalesce(parts.amount, 0)) AS pending
     FROM ledger_transfers h
+    LEFT JOIN (SELECT part_of, sum(hold_amount) AS amount FROM ledger_transfers WHERE part_of IS NOT NULL GROUP BY part_of) parts ON parts.part_of = h.id
    WHERE h.phase = 'hold' AND NOT EXISTS (SELECT 1 FROM ledger_transfers r WHERE r.pending_id = h.id)
    GROUP BY h.hold_account
 ), replayed AS (
@@ -96,10 +97,35 @@ WITH judged AS (
 )
 SELECT id AS object, expected::text AS expected, found::text AS found FROM judged WHERE found <> expected ORDER BY id LIMIT @max_rows;
 
+-- A batch's hold is its amount of its merchant's account in its mode, there since it was
+-- started and open until it ended; its parts are its payments, and no more than it.
+-- name: CheckBatchHolds :many
+WITH parts AS (
+  SELECT part_of, sum(hold_amount) AS amount, count(*) AS n FROM ledger_transfers WHERE part_of IS NOT NULL GROUP BY part_of
+), payments AS (
+  SELECT batch_id, sum(amount) AS amount, count(*) AS n FROM payment_intents WHERE batch_id IS NOT NULL GROUP BY batch_id
+), judged AS (
+  SELECT b.id,
+         CASE WHEN b.hold_id IS NULL THEN 'none'
+              ELSE format('%s of %s:%s: %s, %s parts of %s', b.amount, b.merchant_id, b.mode,
+                          CASE WHEN b.status = 'processing' THEN 'open' ELSE 'void' END, coalesce(p.n, 0), coalesce(p.amount, 0)) END AS expected,
+         CASE WHEN b.hold_id IS NULL AND NOT EXISTS (SELECT 1 FROM ledger_transfers x WHERE x.reference = b.id || ':hold') THEN 'none'
+              ELSE format('%s of %s: %s, %s parts of %s%s', h.hold_amount, a.owner, coalesce(r.phase, 'open'), coalesce(x.n, 0), coalesce(x.amount, 0),
+                          CASE WHEN x.amount > h.hold_amount THEN ', more than it' ELSE '' END) END AS found
+    FROM batches b
+    LEFT JOIN ledger_transfers h ON h.id = b.hold_id AND h.phase = 'hold'
+    LEFT JOIN ledger_accounts a ON a.id = h.hold_account
+    LEFT JOIN ledger_transfers r ON r.pending_id = h.id
+    LEFT JOIN parts x ON x.part_of = h.id
+    LEFT JOIN payments p ON p.batch_id = b.id
+)
+SELECT id AS object, expected::text AS expected, found::text AS found FROM judged WHERE found <> expected ORDER BY id LIMIT @max_rows;
+
 -- name: CheckHoldsWithoutIntent :many
-SELECT h.reference AS object, 'an intent'::text AS expected, 'none'::text AS found
+SELECT h.reference AS object, 'an intent or a batch'::text AS expected, 'none'::text AS found
   FROM ledger_transfers h
  WHERE h.phase = 'hold' AND NOT EXISTS (SELECT 1 FROM payment_intents p WHERE p.id = h.intent_id AND p.hold_id = h.id)
+   AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.hold_id = h.id)
  ORDER BY 1 LIMIT @max_rows;
 
 -- A settled intent has one paid outcome of its amount; every other has none.

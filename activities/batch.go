@@ -1,0 +1,212 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/settlehq/settle/ledger"
+	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+)
+
+// Bounds of FillBatch.
+const (
+	batchWindow = 500              // default of Steps.BatchWindow
+	batchChunk  = 100              // lines that become payments in one transaction
+	batchAsks   = 16               // destinations checked, or workflows started, at once
+	batchTime   = 10 * time.Second // after which a call ends, to be repeated
+	batchQuiet  = 3 * time.Minute  // without a call of FillBatch; then the batch's workflow is started again
+)
+
+// BatchRef names the batch that a step is about.
+type BatchRef struct {
+	BatchID string `json:"batch_id"`
+}
+
+// BatchState is how far a batch is.
+type BatchState struct {
+	Status   payment.BatchStatus `json:"status"`
+	Payments int                 `json:"payments"` // lines that are payments
+	Open     int                 `json:"open"`     // payments that have not ended
+}
+
+// FillBatch turns the next lines of a batch into payments, as long as fewer than
+// BatchWindow of its payments are open and fewer than MaxBacklog of everybody's
+// wait for their first step. It ends the batch when every line is a payment
+// and every payment has ended. Runs at the same time do not disturb each other: one
+// of them makes the payments.
+func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) {
+	b, err := s.Store.HearOfBatch(ctx, in.BatchID, batchQuiet)
+	if err != nil {
+		return BatchState{}, err
+	}
+	state := BatchState{Status: b.Status}
+	for began := time.Now(); time.Since(began) < batchTime; {
+		room, err := s.batchRoom(ctx, b.ID, &state)
+		if err != nil {
+			return state, err
+		}
+		last, lines, err := s.Store.NextLines(ctx, b.ID, max(room, 1))
+		if err != nil {
+			return state, err
+		}
+		state.Payments = last
+		switch {
+		case state.Status != payment.BatchProcessing:
+			return state, nil
+		case len(lines) == 0 && state.Open == 0:
+			state.Status, err = s.completeBatch(ctx, b)
+			return state, err
+		case len(lines) == 0 || room == 0:
+			return state, nil
+		}
+		if state.Status, err = s.makePayments(ctx, b, lines); err != nil {
+			return state, err
+		}
+	}
+	return state, nil
+}
+
+// batchRoom is how many lines may become payments now. It counts the open ones.
+func (s *Steps) batchRoom(ctx context.Context, batchID string, state *BatchState) (room int, err error) {
+	if state.Open, err = s.Store.OpenInBatch(ctx, batchID); err != nil {
+		return 0, err
+	}
+	room = min(cmp.Or(s.BatchWindow, batchWindow)-state.Open, batchChunk)
+	if s.MaxBacklog > 0 {
+		waiting, err := s.Store.Backlog(ctx, s.MaxBacklog)
+		if err != nil {
+			return 0, err
+		}
+		room = min(room, s.MaxBacklog-waiting)
+	}
+	return max(room, 0), nil
+}
+
+// makePayments turns lines into payments, in one transaction, and starts their
+// workflows; those that it cannot start are left to the sweep of the API. A line
+// whose payee the chain refuses becomes a payment that has failed.
+func (s *Steps) makePayments(ctx context.Context, b payment.Batch, lines []payment.BatchLine) (payment.BatchStatus, error) {
+	refusals, err := s.askChains(ctx, lines)
+	if err != nil {
+		return b.Status, fmt.Errorf("batch %s: %w", b.ID, err)
+	}
+	var made []payment.Intent
+	status := b.Status
+	err = s.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		made = nil
+		locked, err := tx.LockBatch(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		last, err := tx.LastLine(ctx, b.ID)
+		if status = locked.Status; err != nil || status != payment.BatchProcessing || last+1 != lines[0].Line {
+			return err // ended meanwhile, or another run was faster
+		}
+		made, err = insertPayments(ctx, tx, locked, lines, refusals)
+		return err
+	})
+	if err != nil {
+		return b.Status, fmt.Errorf("payments of batch %s: %w", b.ID, err)
+	}
+	s.startAll(ctx, made)
+	s.Log.Info("batch", zap.String("batch", b.ID), zap.Int("from_line", lines[0].Line), zap.Int("payments", len(made)))
+	return status, nil
+}
+
+// askChains checks the destinations of lines and returns the definite noes. An
+// error means that a chain does not know.
+func (s *Steps) askChains(ctx context.Context, lines []payment.BatchLine) (refusals []*payment.AddressError, err error) {
+	refusals = make([]*payment.AddressError, len(lines))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(batchAsks)
+	for n, l := range lines {
+		group.Go(func() error {
+			for _, d := range l.Destinations {
+				desk, err := s.desk(d.Chain)
+				if err != nil {
+					return err
+				}
+				if _, err := desk.Chain.CheckDestination(ctx, d.Address); errors.As(err, &refusals[n]) {
+					return nil
+				} else if err != nil {
+					return fmt.Errorf("line %d: %w", l.Line, err)
+				}
+			}
+			return nil
+		})
+	}
+	return refusals, group.Wait()
+}
+
+func insertPayments(ctx context.Context, tx *store.Tx, b payment.Batch, lines []payment.BatchLine, refusals []*payment.AddressError) ([]payment.Intent, error) {
+	made := make([]payment.Intent, len(lines))
+	for n, l := range lines {
+		made[n] = b.Intent(l)
+		made[n].ID = store.NewID("pi")
+	}
+	holds, err := ledger.HoldParts(ctx, tx, b, made)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range made {
+		i.HoldID = holds[i.ID]
+		// No merchant can choose this key: theirs are ASCII.
+		if made[n], err = tx.CreateIntent(ctx, i, fmt.Sprintf("%s§%d", b.ID, lines[n].Line)); err != nil {
+			return nil, err
+		}
+		if no := refusals[n]; no != nil {
+			failed, err := end(ctx, tx, made[n], payment.Failed, no.Code, no.Detail)
+			if err != nil {
+				return nil, err
+			}
+			if made[n], err = tx.SaveIntent(ctx, made[n], *failed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return made, nil
+}
+
+func (s *Steps) startAll(ctx context.Context, intents []payment.Intent) {
+	if s.StartPayment == nil {
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(batchAsks)
+	for _, i := range intents {
+		group.Go(func() error {
+			if err := s.StartPayment(ctx, i); err != nil {
+				s.Log.Warn("left to the sweep", zap.String("intent", i.ID), zap.Error(err))
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them fails
+}
+
+// completeBatch ends a batch that has no open payment and no line left.
+func (s *Steps) completeBatch(ctx context.Context, b payment.Batch) (status payment.BatchStatus, err error) {
+	err = s.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		locked, err := tx.LockBatch(ctx, b.ID)
+		if status = locked.Status; err != nil || status != payment.BatchProcessing {
+			return err // canceled, or completed by another run
+		}
+		if err := ledger.VoidBatch(ctx, tx, locked); err != nil {
+			return err
+		}
+		ended, err := tx.EndBatch(ctx, b.ID, payment.BatchCompleted)
+		status = ended.Status
+		return err
+	})
+	if err != nil {
+		return b.Status, fmt.Errorf("complete batch %s: %w", b.ID, err)
+	}
+	return status, nil
+}
