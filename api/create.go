@@ -28,6 +28,11 @@ const (
 // of JSON when they are empty, or stored fingerprints would no longer match.
 type CreateIntentRequest struct {
 	Quote string `json:"quote,omitempty" maxLength:"64" doc:"Order what was quoted: amount, asset, destinations, allowed_chains, priority and max_fee are the quote's and must be left out. A quote makes one payment." example:"qt_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+	LineRequest
+}
+
+// LineRequest is an order that says everything itself, as a line of a batch does.
+type LineRequest struct {
 	OrderRequest
 	Deadline  *time.Time        `json:"deadline,omitempty" doc:"The payment expires if it was not sent by then"`
 	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"Your own reference; the list filters by it" example:"invoice-4711"`
@@ -189,7 +194,7 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 	if len(errs) > 0 {
 		return payment.Intent{}, failFields(errs)
 	}
-	o, errs := s.understandIntent(r, who.MaxAmount)
+	o, errs := s.understandLine(r.LineRequest, who.MaxAmount)
 	if len(errs) > 0 {
 		return payment.Intent{}, failFields(errs)
 	}
@@ -203,9 +208,9 @@ func (s *Server) draft(ctx context.Context, who principal, r CreateIntentRequest
 	}, nil
 }
 
-// understandIntent checks everything about a request that needs no asking, and
+// understandLine checks everything about a request that needs no asking, and
 // collects all that is wrong.
-func (s *Server) understandIntent(r CreateIntentRequest, limit *payment.Amount) (order, []FieldError) {
+func (s *Server) understandLine(r LineRequest, limit *payment.Amount) (order, []FieldError) {
 	o, errs := s.understand(r.OrderRequest, limit)
 	if r.Deadline != nil && !r.Deadline.After(s.now()) {
 		errs = append(errs, FieldError{"#/deadline", DeadlinePast, codeByName[DeadlinePast].Remedy})

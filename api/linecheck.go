@@ -1,10 +1,8 @@
 package api
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,7 +22,7 @@ type lineCheck struct {
 
 func (s *Server) newLineCheck(limit *payment.Amount) *lineCheck {
 	return &lineCheck{s: s, limit: limit, path: huma.NewPathBuffer(make([]byte, 0, 128), 0),
-		schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[CreateIntentRequest](), true, "")}
+		schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[LineRequest](), true, "")}
 }
 
 // line makes a line of a batch out of an uploaded one.
@@ -76,17 +74,17 @@ func (c *lineCheck) read(order []byte, l *payment.BatchLine) []FieldError {
 	if len(errs) > 0 {
 		return errs
 	}
-	var r CreateIntentRequest
+	var r LineRequest
 	if err := json.Unmarshal(order, &r); err != nil {
 		return []FieldError{{"#", LineMalformed, sentence(err.Error())}}
 	}
-	o, errs := c.s.understandIntent(r, c.limit)
-	errs = append(errs, c.addresses(o.destinations)...)
+	r.fill()
+	o, errs := c.s.understandLine(r, c.limit)
+	errs = append(errs, c.addresses(o)...)
 	if len(errs) > 0 {
 		return errs
 	}
-	l.Amount, l.Destinations, l.MaxFee, l.Deadline = o.amount, o.destinations, o.maxFee, r.Deadline
-	l.Priority = cmp.Or(r.Priority, payment.Cheap)
+	l.Amount, l.Destinations, l.Allowed, l.MaxFee, l.Deadline, l.Priority = o.amount, o.destinations, o.allowed, o.maxFee, r.Deadline, r.Priority
 	if r.Metadata != nil {
 		l.Metadata = r.Metadata
 	}
@@ -95,13 +93,13 @@ func (c *lineCheck) read(order []byte, l *payment.BatchLine) []FieldError {
 
 // addresses puts destinations into their canonical form, and collects those that
 // are refused without asking.
-func (c *lineCheck) addresses(destinations []payment.Destination) (errs []FieldError) {
-	for i := range destinations {
-		d := &destinations[i]
+func (c *lineCheck) addresses(o order) (errs []FieldError) {
+	for i := range o.destinations {
+		d := &o.destinations[i]
 		canonical, err := c.s.destinations.ReadAddress(d.Chain, d.Address)
 		var no *payment.AddressError
 		if errors.As(err, &no) {
-			errs = append(errs, addressError(fmt.Sprintf("#/destinations/%d/address", i), no))
+			errs = append(errs, addressError(o.fields[i], no))
 		} else if err == nil {
 			d.Address = canonical
 		}

@@ -62,9 +62,9 @@ func (s *Server) again(ctx context.Context, who principal, old payment.Intent, d
 		deadline = old.Deadline
 	}
 	o := order{amount: old.Amount, asset: old.Asset, destinations: old.Destinations, allowed: old.Allowed, maxFee: old.MaxFee}
-	i, err := s.draft(ctx, who, CreateIntentRequest{
+	i, err := s.draft(ctx, who, CreateIntentRequest{LineRequest: LineRequest{
 		OrderRequest: o.request(old.Priority), Deadline: deadline, Reference: old.Reference, Metadata: old.Metadata,
-	})
+	}})
 	i.RetryOf = old.ID
 	return i, err
 }

@@ -51,9 +51,9 @@ func (in *createBatchInput) Resolve(hc huma.Context) []error {
 
 // BatchRequest is a batch in JSON. Its fields may come in any order.
 type BatchRequest struct {
-	Reference string                `json:"reference,omitempty" maxLength:"200" doc:"Your own reference for the batch"`
-	Metadata  map[string]string     `json:"metadata,omitempty" doc:"Up to 20 keys of 1 to 40 characters with values of up to 500"`
-	Lines     []CreateIntentRequest `json:"lines" minItems:"1" maxItems:"100000" doc:"The payments, each as POST /v1/payment_intents takes it; a reference may be given once"`
+	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"Your own reference for the batch"`
+	Metadata  map[string]string `json:"metadata,omitempty" doc:"Up to 20 keys of 1 to 40 characters with values of up to 500"`
+	Lines     []LineRequest     `json:"lines" minItems:"1" maxItems:"100000" doc:"The payments, each as POST /v1/payment_intents takes it, without a quote; a reference may be given once"`
 }
 
 // createBatch reads an upload. Its lines are written as they arrive, to a batch

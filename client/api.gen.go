@@ -298,6 +298,13 @@ const (
 	Spend   LedgerEntryKind = "spend"
 )
 
+// Defines values for LineRequestPriority.
+const (
+	LineRequestPriorityCheap    LineRequestPriority = "cheap"
+	LineRequestPriorityFast     LineRequestPriority = "fast"
+	LineRequestPriorityReliable LineRequestPriority = "reliable"
+)
+
 // Defines values for NewWebhookEndpointDisabledReason.
 const (
 	NewWebhookEndpointDisabledReasonFailing  NewWebhookEndpointDisabledReason = "failing"
@@ -990,8 +997,8 @@ type BatchRef struct {
 
 // BatchRequest defines model for BatchRequest.
 type BatchRequest struct {
-	// Lines The payments, each as POST /v1/payment_intents takes it; a reference may be given once
-	Lines []CreateIntentRequest `json:"lines"`
+	// Lines The payments, each as POST /v1/payment_intents takes it, without a quote; a reference may be given once
+	Lines []LineRequest `json:"lines"`
 
 	// Metadata Up to 20 keys of 1 to 40 characters with values of up to 500
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -1538,6 +1545,47 @@ type LedgerEntry struct {
 
 // LedgerEntryKind hold: from available to held; spend: from held to the payee; release: from held to available
 type LedgerEntryKind string
+
+// LineRequest defines model for LineRequest.
+type LineRequest struct {
+	// AllowedChains Names or CAIP-2 ids of the chains that may pay it, also after a failure on one; left out: those of all destinations
+	AllowedChains []string `json:"allowed_chains,omitempty"`
+
+	// Amount Decimal string in units of the asset; never rounded
+	//
+	// Examples: 12.50
+	Amount string `json:"amount"`
+
+	// Asset Asset to pay out
+	//
+	// Examples: USDC
+	Asset string `json:"asset"`
+
+	// Deadline The payment expires if it was not sent by then
+	Deadline *time.Time `json:"deadline,omitempty"`
+
+	// Destinations Where the payee takes money, at most once per chain; Settle chooses one
+	Destinations []DestinationRequest `json:"destinations"`
+
+	// MaxFee Most that the network fee may be, as a decimal string in units of the asset
+	//
+	// Examples: 0.50
+	MaxFee *string `json:"max_fee,omitempty"`
+
+	// Metadata Up to 20 keys of 1 to 40 characters with values of up to 500
+	Metadata map[string]string `json:"metadata,omitempty"`
+
+	// Priority What the choice of the chain weighs most; cheap if left out
+	Priority *LineRequestPriority `json:"priority,omitempty"`
+
+	// Reference Your own reference; the list filters by it
+	//
+	// Examples: invoice-4711
+	Reference *string `json:"reference,omitempty"`
+}
+
+// LineRequestPriority What the choice of the chain weighs most; cheap if left out
+type LineRequestPriority string
 
 // LookAlike defines model for LookAlike.
 type LookAlike struct {

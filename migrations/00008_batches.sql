@@ -50,6 +50,7 @@ CREATE TABLE batch_lines (
   line         int NOT NULL CHECK (line > 0),
   amount       numeric(78,0) NOT NULL CHECK (amount >= 0),
   destinations jsonb NOT NULL,
+  allowed_chains text[] NOT NULL,
   priority     text NOT NULL,
   max_fee      numeric(78,0),
   deadline     timestamptz,

@@ -79,6 +79,7 @@ type BatchLine struct {
 	Line         int // from 1
 	Amount       Amount
 	Destinations []Destination
+	Allowed      []Chain // as of Intent
 	Priority     Priority
 	MaxFee       *Amount
 	Deadline     *time.Time
@@ -96,7 +97,7 @@ type BatchRef struct {
 // Intent is the payment that a line orders, to be given an id and its hold.
 func (b Batch) Intent(l BatchLine) Intent {
 	return Intent{
-		MerchantID: b.MerchantID, Mode: b.Mode, Asset: b.Asset, Amount: l.Amount, Destinations: l.Destinations,
+		MerchantID: b.MerchantID, Mode: b.Mode, Asset: b.Asset, Amount: l.Amount, Destinations: l.Destinations, Allowed: l.Allowed,
 		Priority: l.Priority, MaxFee: l.MaxFee, Deadline: l.Deadline, Reference: l.Reference, Metadata: l.Metadata,
 		RequestID: b.RequestID, Batch: &BatchRef{ID: b.ID, Line: l.Line},
 	}

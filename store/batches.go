@@ -34,7 +34,7 @@ func (s *Store) AddLines(ctx context.Context, batchID string, lines []payment.Ba
 			return fmt.Errorf("batch %s line %d: %w", batchID, l.Line, err)
 		}
 		rows[n] = db.InsertBatchLinesParams{BatchID: batchID, Line: int32(l.Line), Amount: l.Amount, Destinations: destinations,
-			Priority: string(l.Priority), MaxFee: l.MaxFee, Deadline: l.Deadline, Reference: l.Reference, Metadata: metadata, Errors: l.Errors}
+			AllowedChains: texts(l.Allowed), Priority: string(l.Priority), MaxFee: l.MaxFee, Deadline: l.Deadline, Reference: l.Reference, Metadata: metadata, Errors: l.Errors}
 	}
 	if _, err := s.queries.InsertBatchLines(ctx, rows); err != nil {
 		return fmt.Errorf("add lines to %s: %w", batchID, err)
@@ -145,7 +145,7 @@ func (s *Store) NextLines(ctx context.Context, batchID string, limit int) (last 
 		return 0, nil, fmt.Errorf("lines of %s: %w", batchID, err)
 	}
 	for _, r := range rows {
-		l := payment.BatchLine{Line: int(r.Line), Amount: r.Amount, Priority: payment.Priority(r.Priority), MaxFee: r.MaxFee,
+		l := payment.BatchLine{Line: int(r.Line), Amount: r.Amount, Allowed: chainsOf(r.AllowedChains), Priority: payment.Priority(r.Priority), MaxFee: r.MaxFee,
 			Deadline: r.Deadline, Reference: r.Reference, Errors: r.Errors}
 		if err := json.Unmarshal(r.Destinations, &l.Destinations); err != nil {
 			return 0, nil, fmt.Errorf("batch %s line %d: destinations: %w", batchID, l.Line, err)

@@ -39,9 +39,7 @@ func intentOf(r db.PaymentIntent) (payment.Intent, error) {
 			return payment.Intent{}, fmt.Errorf("intent %s: authorization: %w", r.ID, err)
 		}
 	}
-	for _, c := range r.AllowedChains {
-		i.Allowed = append(i.Allowed, payment.Chain(c))
-	}
+	i.Allowed = chainsOf(r.AllowedChains)
 	if r.QuoteID != nil {
 		i.Quote = *r.QuoteID
 	}
@@ -64,6 +62,13 @@ func texts(chains []payment.Chain) []string {
 		out[n] = string(c)
 	}
 	return out
+}
+
+func chainsOf(names []string) (chains []payment.Chain) {
+	for _, n := range names {
+		chains = append(chains, payment.Chain(n))
+	}
+	return chains
 }
 
 func intentsOf(rows []db.PaymentIntent) ([]payment.Intent, error) {

@@ -102,7 +102,7 @@ func (q *Queries) BatchLineStates(ctx context.Context, arg BatchLineStatesParams
 }
 
 const batchLinesAfter = `-- name: BatchLinesAfter :many
-SELECT batch_id, line, amount, destinations, priority, max_fee, deadline, reference, metadata, errors FROM batch_lines WHERE batch_id = $1 AND line > $2 ORDER BY line LIMIT $3
+SELECT batch_id, line, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, errors FROM batch_lines WHERE batch_id = $1 AND line > $2 ORDER BY line LIMIT $3
 `
 
 type BatchLinesAfterParams struct {
@@ -125,6 +125,7 @@ func (q *Queries) BatchLinesAfter(ctx context.Context, arg BatchLinesAfterParams
 			&i.Line,
 			&i.Amount,
 			&i.Destinations,
+			&i.AllowedChains,
 			&i.Priority,
 			&i.MaxFee,
 			&i.Deadline,
@@ -392,16 +393,17 @@ func (q *Queries) InsertBatch(ctx context.Context, arg InsertBatchParams) error 
 }
 
 type InsertBatchLinesParams struct {
-	BatchID      string
-	Line         int32
-	Amount       payment.Amount
-	Destinations json.RawMessage
-	Priority     string
-	MaxFee       *payment.Amount
-	Deadline     *time.Time
-	Reference    string
-	Metadata     json.RawMessage
-	Errors       json.RawMessage
+	BatchID       string
+	Line          int32
+	Amount        payment.Amount
+	Destinations  json.RawMessage
+	AllowedChains []string
+	Priority      string
+	MaxFee        *payment.Amount
+	Deadline      *time.Time
+	Reference     string
+	Metadata      json.RawMessage
+	Errors        json.RawMessage
 }
 
 const lastBatchLine = `-- name: LastBatchLine :one

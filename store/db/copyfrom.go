@@ -33,6 +33,7 @@ func (r iteratorForInsertBatchLines) Values() ([]interface{}, error) {
 		r.rows[0].Line,
 		r.rows[0].Amount,
 		r.rows[0].Destinations,
+		r.rows[0].AllowedChains,
 		r.rows[0].Priority,
 		r.rows[0].MaxFee,
 		r.rows[0].Deadline,
@@ -47,5 +48,5 @@ func (r iteratorForInsertBatchLines) Err() error {
 }
 
 func (q *Queries) InsertBatchLines(ctx context.Context, arg []InsertBatchLinesParams) (int64, error) {
-	return q.db.CopyFrom(ctx, []string{"batch_lines"}, []string{"batch_id", "line", "amount", "destinations", "priority", "max_fee", "deadline", "reference", "metadata", "errors"}, &iteratorForInsertBatchLines{rows: arg})
+	return q.db.CopyFrom(ctx, []string{"batch_lines"}, []string{"batch_id", "line", "amount", "destinations", "allowed_chains", "priority", "max_fee", "deadline", "reference", "metadata", "errors"}, &iteratorForInsertBatchLines{rows: arg})
 }

@@ -67,16 +67,17 @@ type Batch struct {
 }
 
 type BatchLine struct {
-	BatchID      string
-	Line         int32
-	Amount       payment.Amount
-	Destinations json.RawMessage
-	Priority     string
-	MaxFee       *payment.Amount
-	Deadline     *time.Time
-	Reference    string
-	Metadata     json.RawMessage
-	Errors       json.RawMessage
+	BatchID       string
+	Line          int32
+	Amount        payment.Amount
+	Destinations  json.RawMessage
+	AllowedChains []string
+	Priority      string
+	MaxFee        *payment.Amount
+	Deadline      *time.Time
+	Reference     string
+	Metadata      json.RawMessage
+	Errors        json.RawMessage
 }
 
 type BatchLineState struct {

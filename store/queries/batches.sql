@@ -2,8 +2,8 @@
 INSERT INTO batches (id, merchant_id, mode, idempotency_key, asset, request_id) VALUES (@id, @merchant_id, @mode, @idempotency_key, @asset, @request_id);
 
 -- name: InsertBatchLines :copyfrom
-INSERT INTO batch_lines (batch_id, line, amount, destinations, priority, max_fee, deadline, reference, metadata, errors)
-VALUES (@batch_id, @line, @amount, @destinations, @priority, @max_fee, @deadline, @reference, @metadata, @errors);
+INSERT INTO batch_lines (batch_id, line, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, errors)
+VALUES (@batch_id, @line, @amount, @destinations, @allowed_chains, @priority, @max_fee, @deadline, @reference, @metadata, @errors);
 
 -- A reference stands for one line: any further one is an error, added to those
 -- that the line has.
