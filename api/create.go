@@ -40,9 +40,11 @@ type LineRequest struct {
 }
 
 // TransformSchema makes what a quote can say optional; understand asks for it
-// where there is no quote.
+// where there is no quote. The example is an order without one.
 func (CreateIntentRequest) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Required = nil
+	s.Examples = []any{map[string]any{"amount": "12.50", "asset": "USDC", "reference": "invoice-4711",
+		"destinations": []any{map[string]any{"chain": "ethereum", "address": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}}}}
 	return s
 }
 

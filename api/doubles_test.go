@@ -62,6 +62,9 @@ func (d *destinations) InspectAddress(ctx context.Context, chain payment.Chain, 
 	d.mu.Lock()
 	f := d.facts
 	d.mu.Unlock()
+	if f == (payment.AddressFacts{}) {
+		f = payment.AddressFacts{Family: "evm", Checksum: payment.ChecksumAbsent, Kind: payment.KindUnknown, OpensAccount: payment.Unknown, Frozen: payment.Unknown}
+	}
 	var no *payment.AddressError
 	canonical, err := d.CheckDestination(ctx, chain, address)
 	switch {

@@ -101,7 +101,7 @@ func (b *bench) objects(requests map[string]collected, path string) map[string]s
 	return ids
 }
 
-// finish ends a payment, since streams end when it does: its events are there, and no more can follow.
+// finish ends a payment: then its stream ends, and it can be retried.
 func (b *bench) finish(id string) {
 	b.t.Helper()
 	b.do("POST", "/v1/payment_intents/"+id+"/cancel", nil)
@@ -114,6 +114,7 @@ func TestOpenAPIExamplesWork(t *testing.T) {
 	b := setup(t)
 	b.publish("ethereum", 10_000_000_000_000, 900, 500_000_000, 0)
 	b.publish("solana", 1, 13, 500_000_000, 0)
+	b.sponsorMerchant(b.merchant.ID, 10)
 	requests := b.collection()
 	for _, o := range b.contract().operations {
 		if o.path == "/v1/events/stream" {
@@ -125,7 +126,7 @@ func TestOpenAPIExamplesWork(t *testing.T) {
 			continue
 		}
 		ids := b.objects(requests, o.path)
-		if strings.HasSuffix(o.path, "/{id}/stream") {
+		if strings.HasSuffix(o.path, "/{id}/stream") || strings.HasSuffix(o.path, "/{id}/retry") {
 			b.finish(ids["id"])
 		}
 		a := b.send(item, ids)

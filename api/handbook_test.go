@@ -75,7 +75,9 @@ func TestHandbookExamplesWork(t *testing.T) {
 		ahead := time.Until(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)).Truncate(time.Second) // then the deadline of an example is to come
 		b.clock.Store(int64(ahead.Seconds()))
 		b.publish("ethereum", 10_000_000_000_000, 900, 500_000_000, -ahead)
-		b.key = b.issue(storetest.Merchant(t, b.store, funds).ID, payment.Live)
+		merchant := storetest.Merchant(t, b.store, funds).ID
+		b.sponsorMerchant(merchant, 10)
+		b.key = b.issue(merchant, payment.Live)
 		b.create() // whom pi_... and $CURSOR are about
 		eventually(t, "the log shows the payment", func() bool { return len(b.do("GET", "/v1/events", nil).want(200).data()) > 0 })
 		cursor := b.do("GET", "/v1/events", nil).want(200).json["next_cursor"].(string)
@@ -112,6 +114,9 @@ func (b *bench) curl(args []string, filled *strings.Replacer) answer {
 		case "-d":
 			i++
 			method, body = http.MethodPost, args[i]
+		case "--data-binary":
+			i++
+			method, body = http.MethodPost, "amount,asset,chain,address\n12.50,USDC,ethereum,"+payee+"\n1,USDC,ethereum,"+payee+"\n"
 		default:
 			if strings.HasPrefix(arg, "-") || url != "" {
 				b.t.Fatalf("curl %q: the test does not know %q", args, arg)

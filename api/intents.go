@@ -140,7 +140,7 @@ type ListFilters struct {
 	Chain     string   `query:"chain" maxLength:"80" doc:"Chain that was chosen: name or CAIP-2 id" json:"c"`
 	Reference string   `query:"reference" maxLength:"200" json:"r"`
 
-	Metadata map[string]string `query:"metadata,deepObject" doc:"metadata[key]=value; with several, all must match" json:"m,omitempty"`
+	Metadata map[string]string `query:"metadata,deepObject,explode" doc:"metadata[key]=value; with several, all must match" json:"m,omitempty"`
 
 	CreatedGTE time.Time `query:"created_gte" doc:"Created at this time or later" json:"g"`
 	CreatedLT  time.Time `query:"created_lt" doc:"Created before this time" json:"l"`

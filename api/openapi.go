@@ -37,6 +37,7 @@ func (s *Server) humaConfig() huma.Config {
 			},
 			Tags: []*huma.Tag{
 				{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
+				{Name: "Sponsored payments", Description: "Payers' own money, moved by what they have signed, and gas that is ours."},
 				{Name: "Batches", Description: "Many payments in one file."},
 				{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
 				{Name: "Routing", Description: "What a payment would cost, and on which chains."},

@@ -41,7 +41,7 @@ type SponsoredPaymentRequest struct {
 	ValidAfter  int64             `json:"valid_after" minimum:"0" doc:"As signed, Unix time in seconds; must have passed" example:"0"`
 	ValidBefore int64             `json:"valid_before" minimum:"0" doc:"As signed, Unix time in seconds" example:"1795363200"`
 	Nonce       string            `json:"nonce" minLength:"1" maxLength:"80" doc:"As signed: 32 bytes, 0x and 64 hex digits" example:"0x7f0f1b6f3a0f4e2ab0f5a8d1c2b3e4f5061728394a5b6c7d8e9fa0b1c2d3e4f5"`
-	Signature   string            `json:"signature" minLength:"1" maxLength:"200" doc:"Of TransferWithAuthorization (EIP-3009), by the payer's key: 65 bytes r, s, v, 0x and 130 hex digits. Contract wallets (ERC-1271) are not supported"`
+	Signature   string            `json:"signature" minLength:"1" maxLength:"200" doc:"Of TransferWithAuthorization (EIP-3009), by the payer's key: 65 bytes r, s, v, 0x and 130 hex digits. Contract wallets (ERC-1271) are not supported" example:"0x5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a1b"`
 	Reference   string            `json:"reference,omitempty" maxLength:"200" doc:"Your own reference; the list filters by it" example:"invoice-4711"`
 	Metadata    map[string]string `json:"metadata,omitempty" doc:"Up to 20 keys of 1 to 40 characters with values of up to 500"`
 }

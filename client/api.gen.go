@@ -1186,7 +1186,7 @@ type ChangedIntentPriority string
 // ChangedIntentStatus defines model for ChangedIntent.Status.
 type ChangedIntentStatus string
 
-// CreateIntentRequest defines model for CreateIntentRequest.
+// CreateIntentRequest Examples: {"amount":"12.50","asset":"USDC","destinations":[{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","chain":"ethereum"}],"reference":"invoice-4711"}
 type CreateIntentRequest struct {
 	// AllowedChains Names or CAIP-2 ids of the chains that may pay it, also after a failure on one; left out: those of all destinations
 	AllowedChains []string `json:"allowed_chains,omitempty"`
@@ -2176,6 +2176,8 @@ type SponsoredPaymentRequest struct {
 	Reference *string `json:"reference,omitempty"`
 
 	// Signature Of TransferWithAuthorization (EIP-3009), by the payer's key: 65 bytes r, s, v, 0x and 130 hex digits. Contract wallets (ERC-1271) are not supported
+	//
+	// Examples: 0x5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a1b
 	Signature string `json:"signature"`
 
 	// To Payee, as signed
@@ -5681,7 +5683,7 @@ func NewListPaymentIntentsRequest(server string, params *ListPaymentIntentsParam
 
 		if params.Metadata != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", false, "metadata", params.Metadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("deepObject", true, "metadata", params.Metadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "object", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
