@@ -46,7 +46,7 @@ func TestGuardsOfBatches(t *testing.T) {
 	for state, statements := range map[string][]string{
 		refusedForGood: {
 			"DELETE FROM batches", "TRUNCATE batches CASCADE", "TRUNCATE batch_lines", "DELETE FROM batch_lines", "UPDATE batch_lines SET amount = 1",
-			"INSERT INTO batch_lines SELECT batch_id, line + 2, amount, destinations, priority, max_fee, deadline, reference, metadata, errors FROM batch_lines",
+			"INSERT INTO batch_lines SELECT batch_id, line + 2, amount, destinations, allowed_chains, priority, max_fee, deadline, reference, metadata, errors FROM batch_lines",
 			"UPDATE batches SET amount = amount + 1", "UPDATE batches SET hold_id = NULL, started_at = NULL",
 			"UPDATE payment_intents SET batch_line = 2, version = version + 1 WHERE id = '" + first.ID + "'",
 		},

@@ -43,6 +43,7 @@ func sponsorCommand() *cobra.Command {
 	var perPayment, perDay string
 	return operation{
 		use: "sponsor ID", short: "Pay the gas of authorizations that payers sign for a merchant, up to limits; in effect at once", args: cobra.ExactArgs(1),
+		example: "  settle merchants sponsor mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --max-fee 0.50 --max-fee-per-day 100",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&perPayment, "max-fee", "", "most USDC that the gas of one payment may cost")
 			cmd.Flags().StringVar(&perDay, "max-fee-per-day", "", "most USDC that the payments accepted on one day (UTC) may cost, each counted with --max-fee")
@@ -75,6 +76,7 @@ func sponsorCommand() *cobra.Command {
 func unsponsorCommand() *cobra.Command {
 	return operation{
 		use: "unsponsor ID", short: "Accept no more sponsored payments of a merchant; what was accepted goes on", args: cobra.ExactArgs(1),
+		example: "  settle merchants unsponsor mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f",
 		run: func(ctx context.Context, p *process, args []string) (result, error) {
 			err := p.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 				if err := tx.Unsponsor(ctx, args[0]); err != nil {
