@@ -34,11 +34,12 @@ func (b *bench) upload(text string, changes ...with) answer {
 
 // file is a CSV file of valid lines, with references.
 func file(lines int) string {
-	text := "amount,asset,chain,address,reference\n"
+	var text strings.Builder
+	text.WriteString("amount,asset,chain,address,reference\n")
 	for n := range lines {
-		text += fmt.Sprintf("1.5,USDC,ethereum,%s,r-%d\n", payee, n+1)
+		fmt.Fprintf(&text, "1.5,USDC,ethereum,%s,r-%d\n", payee, n+1)
 	}
-	return text
+	return text.String()
 }
 
 // faults lists what is wrong with the lines of a batch as "line place code".
