@@ -68,12 +68,17 @@ func (w *world) tend() activities.Tended {
 	return out
 }
 
-// upkeep tends and sweeps until done.
+// upkeep tends and sweeps until done. A round that finds too few nodes is
+// followed by another, as by the schedule.
 func (w *world) upkeep(what string, done func() bool) {
 	w.Helper()
+	ref := activities.ChainRef{Chain: w.chain.Info().Name}
 	w.eventually(what, func() bool {
-		w.tend()
-		w.sweep()
+		_, tended := w.steps.TendLanes(w.Context(), ref)
+		_, swept := w.steps.SweepSlots(w.Context(), ref)
+		if err := errors.Join(tended, swept); err != nil && !errors.Is(err, chains.ErrUnknown) {
+			w.Fatal(err)
+		}
 		return done()
 	})
 }

@@ -98,7 +98,8 @@ func (s *Store) DueSchedules(ctx context.Context, limit int) ([]payment.Schedule
 }
 
 // ScheduleTold notes that Temporal knows of the schedule as it was taken. One
-// that ended meanwhile stays due.
+// that ended meanwhile stays due, and one that pays once is due again when it
+// should have paid.
 func (s *Store) ScheduleTold(ctx context.Context, taken payment.Schedule) error {
 	if err := s.queries.ScheduleTold(ctx, db.ScheduleToldParams{ID: taken.ID, Over: taken.Status.Over()}); err != nil {
 		return fmt.Errorf("schedule %s told: %w", taken.ID, err)

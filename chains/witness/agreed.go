@@ -48,7 +48,8 @@ func Quorum[T any](ctx context.Context, p *rpcpool.Pool, a *Anchor, ask func(con
 		answers = append(answers, v)
 	}
 	if need := p.Quorum(); len(answers) < need {
-		return nil, fmt.Errorf("%w: %d of %d nodes answered: %w", chains.ErrUnknown, len(answers), need, errors.Join(failures...))
+		few := fmt.Errorf("%w: %d of %d nodes answered", chains.ErrUnknown, len(answers), need)
+		return nil, errors.Join(append([]error{few}, failures...)...)
 	}
 	return answers, nil
 }

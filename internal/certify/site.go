@@ -144,7 +144,7 @@ func (s *site) collect(ctx context.Context) {
 	s.mu.Unlock()
 	for _, id := range scheduled {
 		for {
-			r, ok := s.paidBy(ctx, id)
+			r, ok := s.paidBy(s.t.Context(), id)
 			if ok {
 				s.mu.Lock()
 				s.accepted = append(s.accepted, r)

@@ -322,17 +322,20 @@ func (q *Queries) SaveScheduleRun(ctx context.Context, arg SaveScheduleRunParams
 }
 
 const scheduleTold = `-- name: ScheduleTold :exec
-UPDATE schedules SET next_at = NULL WHERE id = $1 AND (status IN ('completed', 'canceled')) = $2::boolean
+UPDATE schedules SET next_at = CASE WHEN NOT $1::boolean THEN CASE WHEN once_at IS NOT NULL THEN greatest(once_at, clock_timestamp()) + CASE status WHEN 'paused' THEN interval '1 hour' ELSE interval '15 seconds' END END END
+ WHERE id = $2 AND (status IN ('completed', 'canceled')) = $1::boolean
 `
 
 type ScheduleToldParams struct {
-	ID   string
 	Over bool
+	ID   string
 }
 
-// What Temporal was told holds unless the status has changed since.
+// What Temporal was told holds unless the status has changed since. A schedule
+// that pays once is looked at again when its time has passed, in case Temporal
+// was told too late.
 func (q *Queries) ScheduleTold(ctx context.Context, arg ScheduleToldParams) error {
-	_, err := q.db.Exec(ctx, scheduleTold, arg.ID, arg.Over)
+	_, err := q.db.Exec(ctx, scheduleTold, arg.Over, arg.ID)
 	return err
 }
 

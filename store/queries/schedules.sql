@@ -31,9 +31,12 @@ UPDATE schedules SET next_at = clock_timestamp() + interval '15 seconds'
  WHERE id IN (SELECT s.id FROM schedules s WHERE s.next_at <= clock_timestamp() ORDER BY s.next_at LIMIT @max_rows FOR UPDATE SKIP LOCKED)
 RETURNING *;
 
--- What Temporal was told holds unless the status has changed since.
+-- What Temporal was told holds unless the status has changed since. A schedule
+-- that pays once is looked at again when its time has passed, in case Temporal
+-- was told too late.
 -- name: ScheduleTold :exec
-UPDATE schedules SET next_at = NULL WHERE id = @id AND (status IN ('completed', 'canceled')) = @over::boolean;
+UPDATE schedules SET next_at = CASE WHEN NOT @over::boolean THEN CASE WHEN once_at IS NOT NULL THEN greatest(once_at, clock_timestamp()) + CASE status WHEN 'paused' THEN interval '1 hour' ELSE interval '15 seconds' END END END
+ WHERE id = @id AND (status IN ('completed', 'canceled')) = @over::boolean;
 
 -- name: TellSchedule :exec
 UPDATE schedules SET next_at = clock_timestamp() WHERE id = @id;
