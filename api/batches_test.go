@@ -190,7 +190,7 @@ func TestUnreadableBatches(t *testing.T) {
 		{"empty lines", `{"lines": []}`, 422, api.FieldMissing, "#/lines"},
 		{"lines is no list", `{"lines": {}}`, 400, api.MalformedRequest, ""},
 		{"lines twice", `{"lines": [` + valid + `], "lines": []}`, 422, api.FieldInvalid, "#/lines"},
-		{"unknown field", `{"lines": [` + valid + `], "refrence": "x"}`, 422, api.FieldUnknown, "#/refrence"},
+		{"unknown field", `{"lines": [` + valid + `], "referenz": "x"}`, 422, api.FieldUnknown, "#/referenz"},
 		{"bad reference", `{"lines": [` + valid + `], "reference": 5}`, 422, api.FieldInvalid, "#/reference"},
 		{"bad metadata", `{"lines": [` + valid + `], "metadata": {"": "x"}}`, 422, api.MetadataInvalid, "#/metadata"},
 		{"something behind", `{"lines": [` + valid + `]} x`, 400, api.MalformedRequest, ""},
@@ -221,7 +221,7 @@ func TestBrokenUploadLeavesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = feed.Close() }) // or the server would wait for the rest
 	done := make(chan error, 1)
 	go func() {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", b.http.URL+batches, body)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.http.URL+batches, body)
 		if err == nil {
 			b.as(b.key)(r)
 			idempotent("k")(r)

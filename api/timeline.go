@@ -81,9 +81,12 @@ func fromEvent(e payment.Event) TimelineEntry {
 	p := e.Data.Object
 	entry := TimelineEntry{At: e.Timestamp.UTC(), Kind: strings.TrimPrefix(string(e.Type), "payment_intent."), Chain: p.Chain, TxHash: p.TxHash, EventID: e.ID}
 	was := e.Data.PreviousStatus
-	switch p.Status {
+	switch p.Status { //nolint:exhaustive // the others are of lines, not of payments
 	case payment.Created:
 		entry.Kind, entry.Summary = "accepted", fmt.Sprintf("Accepted; %s %s are held for it", p.Amount, p.Asset)
+		if p.Authorization != nil {
+			entry.Summary = fmt.Sprintf("Accepted; %s has authorized %s %s", p.Authorization.From, p.Amount, p.Asset)
+		}
 	case payment.Routed:
 		entry.Summary = fmt.Sprintf("Goes over %s to %s", p.Chain, p.Address)
 		if was == payment.Created {
@@ -105,6 +108,9 @@ func fromEvent(e payment.Event) TimelineEntry {
 		entry.Summary = "Paid, at a finalized block"
 	case payment.Failed, payment.Canceled, payment.Expired, payment.Rejected:
 		entry.Summary = fmt.Sprintf("Ended as %s, and the hold is released", p.Status)
+		if p.Authorization != nil {
+			entry.Summary = "Ended as " + string(p.Status)
+		}
 		if p.Failure != nil {
 			entry.Summary += ": " + p.Failure.Message
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,8 +34,7 @@ func batchCommand() *cobra.Command {
 // settledLines is how many lines will not change any more.
 func settledLines(b client.Batch) (n int64) {
 	for _, p := range b.Progress {
-		switch p.Status {
-		case "invalid", "settled", "failed", "canceled", "expired", "rejected":
+		if slices.Contains([]client.BatchCountStatus{"invalid", "settled", "failed", "canceled", "expired", "rejected"}, p.Status) {
 			n += p.Lines
 		}
 	}
@@ -103,7 +103,7 @@ func submit(ctx context.Context, c *client.ClientWithResponses, stdin io.Reader,
 		if err != nil {
 			return client.Batch{}, err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was read only
 		file = f
 	}
 	if strings.HasSuffix(name, ".json") {
@@ -228,8 +228,7 @@ func watchBatch(ctx context.Context, c *client.ClientWithResponses, out io.Write
 		var refused *client.Error
 		switch {
 		case ctx.Err() != nil:
-			fmt.Fprintf(out, "no longer watching; the batch goes on: settle batch get %s --watch\n", id)
-			return nil
+			return fmt.Errorf("no longer watching; the batch goes on: settle batch get %s --watch", id)
 		case errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
 			return err
 		case err == nil:

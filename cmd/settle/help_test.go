@@ -133,7 +133,7 @@ func TestMerchantCommandsAsPrograms(t *testing.T) {
 		if r.Method == http.MethodPost {
 			w.WriteHeader(http.StatusCreated)
 		}
-		fmt.Fprint(w, answers[r.Method+" "+r.URL.Path])
+		_, _ = fmt.Fprint(w, answers[r.Method+" "+r.URL.Path]) // a client that is gone says so itself
 	}))
 	defer server.Close()
 	t.Setenv("SETTLE_API_URL", server.URL)
