@@ -190,7 +190,8 @@ func (d *Deployment) Await(t sandbox.T, within time.Duration, ids []string, stat
 	return out
 }
 
-// AwaitAny waits until one of the intents has reached the status.
+// AwaitAny waits until one of the intents has reached the status, or has ended
+// so soon that nobody saw it there.
 func (d *Deployment) AwaitAny(t sandbox.T, within time.Duration, ids []string, status payment.Status) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -202,7 +203,7 @@ func (d *Deployment) AwaitAny(t sandbox.T, within time.Duration, ids []string, s
 				t.Fatalf("no intent is %s after %s: %s", status, within, d.logs())
 			}
 			must(t, err)
-			if intent.Status == status {
+			if intent.Status == status || intent.Status.Terminal() {
 				return
 			}
 		}

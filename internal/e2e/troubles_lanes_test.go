@@ -44,7 +44,11 @@ func (e *onEthereum) outbid(t *testing.T, id string, first *types.Transaction) *
 	var last *types.Transaction
 	eventually(t, func() bool {
 		hashes := e.sent(t, id)
-		last = e.pending(t, hashes[len(hashes)-1])
+		tx, _, err := e.client.TransactionByHash(t.Context(), common.HexToHash(hashes[len(hashes)-1]))
+		if err != nil { // outbid meanwhile, or not there yet
+			return false
+		}
+		last = tx
 		return last.GasFeeCap().Cmp(e.market(t)) >= 0
 	}, "%s was not outbid", first.Hash())
 	if last.Nonce() != first.Nonce() || last.GasFeeCap().Cmp(first.GasFeeCap()) <= 0 {
