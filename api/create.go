@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -19,9 +17,8 @@ import (
 )
 
 const (
-	idempotencyHeader = "Idempotency-Key"
-	intentsPath       = "/v1/payment_intents"
-	createRoute       = http.MethodPost + " " + intentsPath
+	intentsPath = "/v1/payment_intents"
+	createRoute = http.MethodPost + " " + intentsPath
 )
 
 // CreateIntentRequest orders a payment. New optional fields must be left out
@@ -80,14 +77,6 @@ type createInput struct {
 	Body           CreateIntentRequest
 }
 
-// rawOutput is an answer in stored bytes.
-type rawOutput struct {
-	Status      int
-	ContentType string `header:"Content-Type" hidden:"true"`
-	Replayed    string `header:"Idempotent-Replayed" doc:"true if this is the stored answer to an earlier request"`
-	Body        []byte
-}
-
 // create orders a payment.
 func (s *Server) create(ctx context.Context, in *createInput) (*rawOutput, error) {
 	if in.Body.Quote == "" {
@@ -98,88 +87,42 @@ func (s *Server) create(ctx context.Context, in *createInput) (*rawOutput, error
 	})
 }
 
-// place accepts the payment that draft makes of a request. What is known already
-// is answered from its record before anything else is looked at, since a
-// repetition must get its answer even if by now the deadline passed, the balance
-// is spent, the quote used or a chain down.
+// place accepts the payment that draft makes of a request.
 func (s *Server) place(ctx context.Context, route, idempotencyKey string, request any, draft func(principal) (payment.Intent, error)) (*rawOutput, error) {
-	who := caller(ctx)
-	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: route, Key: idempotencyKey}
-	var err error
-	if key.RequestHash, err = fingerprint(route, request); err != nil {
-		return nil, err
-	}
-	if out, err := s.replay(ctx, key); out != nil || err != nil {
-		return out, err
-	}
-	if err := s.backlog.check(ctx); err != nil {
-		return nil, err
-	}
-	intent, err := draft(who)
-	if err != nil {
-		return nil, err
-	}
-	body, err := s.accept(ctx, &intent, key)
-	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrInsufficientFunds) {
-		return s.beaten(ctx, intent, key, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	s.relay.Offer(intent)
-	return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
+	return s.once(ctx, route, idempotencyKey, request, func(who principal, key store.IdempotencyKey) ([]byte, error) {
+		if err := s.backlog.check(ctx); err != nil {
+			return nil, err
+		}
+		intent, err := draft(who)
+		if err != nil {
+			return nil, err
+		}
+		body, err := s.accept(ctx, &intent, key)
+		if err != nil {
+			return nil, s.refused(ctx, intent, err)
+		}
+		s.relay.Offer(intent)
+		return body, nil
+	})
 }
 
-// beaten answers a request that could not be accepted, perhaps because another
-// one was faster: with the same key, which has our answer, with the same quote,
-// or to retry the same payment.
-func (s *Server) beaten(ctx context.Context, i payment.Intent, key store.IdempotencyKey, cause error) (*rawOutput, error) {
-	if out, err := s.replay(ctx, key); out != nil || err != nil {
-		return out, err
+// refused explains why a payment was not accepted: perhaps its quote was used, or
+// the payment that it retries was retried, since it was drafted.
+func (s *Server) refused(ctx context.Context, i payment.Intent, cause error) error {
+	if !errors.Is(cause, store.ErrConflict) && !errors.Is(cause, store.ErrInsufficientFunds) {
+		return cause
 	}
 	if i.Quote != "" {
 		if _, err := s.unusedQuote(ctx, i.Quote); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if i.RetryOf != "" {
 		if err := s.unretried(ctx, i.RetryOf); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if errors.Is(cause, store.ErrConflict) {
-		return nil, fail(IdempotencyKeyUsed, "").because(cause)
-	}
-	return nil, cause
-}
-
-// fingerprint tells a repetition from another request: SHA-256 over the route
-// and the request in one canonical form (fields in a fixed order, defaults
-// filled in, keys sorted).
-func fingerprint(route string, request any) ([]byte, error) {
-	canonical, err := json.Marshal(request)
-	if err != nil {
-		return nil, fmt.Errorf("fingerprint: %w", err)
-	}
-	h := sha256.New()
-	h.Write([]byte(route + "\n"))
-	h.Write(canonical)
-	return h.Sum(nil), nil
-}
-
-// replay returns the stored answer to the key, or nil if there is none.
-func (s *Server) replay(ctx context.Context, key store.IdempotencyKey) (*rawOutput, error) {
-	record, err := s.store.FindIdempotency(ctx, key)
-	if err != nil || record == nil {
-		return nil, err
-	}
-	telemetry.Add(ctx, zap.String("intent_id", record.ResourceID), zap.Bool("replayed", true))
-	if !record.Matches(key.RequestHash) {
-		p := fail(IdempotencyMismatch, "The key was used for another request, which made "+record.ResourceID+". Use a new key for a new payment.")
-		p.ExistingID = record.ResourceID
-		return nil, p
-	}
-	return &rawOutput{Status: record.Status, ContentType: "application/json", Replayed: "true", Body: record.Body}, nil
+	return cause
 }
 
 // draft checks a request and makes the intent that it orders. What was quoted is

@@ -162,43 +162,27 @@ type createScheduleInput struct {
 }
 
 func (s *Server) createSchedule(ctx context.Context, in *createScheduleInput) (*rawOutput, error) {
-	who := caller(ctx)
 	in.Body.fill()
-	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: scheduleRoute, Key: in.IdempotencyKey}
-	var err error
-	if key.RequestHash, err = fingerprint(scheduleRoute, in.Body); err != nil {
-		return nil, err
-	}
-	if out, err := s.replay(ctx, key); out != nil || err != nil {
-		return out, err
-	}
-	draft, err := s.draftSchedule(ctx, who, in.Body)
-	if err != nil {
-		return nil, err
-	}
-	var body []byte
-	err = s.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if err := tx.ClaimIdempotency(ctx, key); err != nil {
-			return err
-		}
-		stored, err := tx.CreateSchedule(ctx, draft)
+	return s.once(ctx, scheduleRoute, in.IdempotencyKey, in.Body, func(who principal, key store.IdempotencyKey) (body []byte, err error) {
+		draft, err := s.draftSchedule(ctx, who, in.Body)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if body, err = json.Marshal(renderSchedule(stored, s.now(), nil)); err != nil {
-			return err
-		}
-		return tx.StoreIdempotency(ctx, key, stored.ID, http.StatusCreated, body)
+		err = s.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.ClaimIdempotency(ctx, key); err != nil {
+				return err
+			}
+			stored, err := tx.CreateSchedule(ctx, draft)
+			if err != nil {
+				return err
+			}
+			if body, err = json.Marshal(renderSchedule(stored, s.now(), nil)); err != nil {
+				return err
+			}
+			return tx.StoreIdempotency(ctx, key, stored.ID, http.StatusCreated, body)
+		})
+		return body, err
 	})
-	if errors.Is(err, store.ErrConflict) { // a request with the same key was faster
-		if out, rerr := s.replay(ctx, key); out != nil || rerr != nil {
-			return out, rerr
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
 }
 
 // draftSchedule checks a request and makes the schedule that it orders.

@@ -63,60 +63,44 @@ func (s *Server) registerSponsored() {
 	answers[payment.Resource](s, sponsoredPath, "201")
 }
 
-// sponsor accepts a sponsored payment. A repetition gets its answer before
-// anything else is looked at.
+// sponsor accepts a sponsored payment.
 func (s *Server) sponsor(ctx context.Context, in *sponsoredInput) (*rawOutput, error) {
-	who := caller(ctx)
-	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: sponsoredRoute, Key: in.IdempotencyKey}
-	var err error
-	if key.RequestHash, err = fingerprint(sponsoredRoute, in.Body); err != nil {
-		return nil, err
-	}
-	if out, err := s.replay(ctx, key); out != nil || err != nil {
-		return out, err
-	}
-	if err := s.backlog.check(ctx); err != nil {
-		return nil, err
-	}
-	terms, err := s.store.Sponsorship(ctx, who.ID)
-	if errors.Is(err, store.ErrNotFound) || err == nil && s.sponsors == nil {
-		return nil, fail(SponsorshipOff, "")
-	}
-	if err != nil {
-		return nil, err
-	}
-	intent, token, err := s.draftSponsored(ctx, who, in.Body, terms)
-	var body []byte
-	if err == nil {
-		body, err = s.acceptSponsored(ctx, &intent, token, key)
-	}
-	if err != nil {
-		return s.notSponsored(ctx, who, key, err)
-	}
-	s.relay.Offer(intent)
-	return &rawOutput{Status: http.StatusCreated, ContentType: "application/json", Body: body}, nil
+	return s.once(ctx, sponsoredRoute, in.IdempotencyKey, in.Body, func(who principal, key store.IdempotencyKey) ([]byte, error) {
+		if err := s.backlog.check(ctx); err != nil {
+			return nil, err
+		}
+		terms, err := s.store.Sponsorship(ctx, who.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && s.sponsors == nil {
+			return nil, fail(SponsorshipOff, "")
+		}
+		if err != nil {
+			return nil, err
+		}
+		intent, token, err := s.draftSponsored(ctx, who, in.Body, terms)
+		var body []byte
+		if err == nil {
+			body, err = s.acceptSponsored(ctx, &intent, token, key)
+		}
+		if err != nil {
+			return nil, taken(who, err)
+		}
+		s.relay.Offer(intent)
+		return body, nil
+	})
 }
 
-// notSponsored explains why a request made no payment. Perhaps one with the same
-// key was faster: then it has our answer.
-func (s *Server) notSponsored(ctx context.Context, who principal, key store.IdempotencyKey, err error) (*rawOutput, error) {
-	var taken *store.TakenError
-	if errors.As(err, &taken) || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrSponsorshipSpent) {
-		if out, rerr := s.replay(ctx, key); out != nil || rerr != nil {
-			return out, rerr
-		}
+// taken explains that an authorization makes another payment, which only its own
+// merchant is told.
+func taken(who principal, err error) error {
+	var by *store.TakenError
+	if !errors.As(err, &by) {
+		return err
 	}
-	switch {
-	case taken != nil:
-		p := fail(AuthorizationTaken, "").because(err)
-		if taken.MerchantID == who.ID && taken.Mode == who.Key.Mode {
-			p.ExistingID = taken.IntentID
-		}
-		return nil, p
-	case errors.Is(err, store.ErrConflict):
-		return nil, fail(IdempotencyKeyUsed, "").because(err)
+	p := fail(AuthorizationTaken, "").because(err)
+	if by.MerchantID == who.ID && by.Mode == who.Key.Mode {
+		p.ExistingID = by.IntentID
 	}
-	return nil, err
+	return p
 }
 
 // draftSponsored checks a request and makes the intent that it orders.

@@ -73,7 +73,7 @@ func (s *Server) createBatch(ctx context.Context, in *createBatchInput) (*rawOut
 	}
 	who := caller(ctx)
 	up := newUpload(in.hc.BodyReader(), media, in.Reference)
-	key := store.IdempotencyKey{MerchantID: who.ID, Mode: who.Key.Mode, Route: batchRoute, Key: in.IdempotencyKey}
+	key := who.idempotencyKey(batchRoute, in.IdempotencyKey)
 	known, err := s.store.FindIdempotency(ctx, key)
 	if err != nil {
 		return nil, err
@@ -91,18 +91,14 @@ func (s *Server) createBatch(ctx context.Context, in *createBatchInput) (*rawOut
 	if err != nil {
 		s.drop(ctx, b.ID)
 	}
-	if errors.Is(err, store.ErrConflict) {
-		// Another upload with the same key was faster: it has our answer.
+	if errors.Is(err, store.ErrConflict) { // which is found out at the end of the upload
 		key.RequestHash = up.sum()
-		if out, rerr := s.replay(ctx, key); out != nil || rerr != nil {
-			return out, rerr
-		}
-		err = fail(IdempotencyKeyUsed, "").because(err)
+		return s.outrun(ctx, key, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &rawOutput{Status: http.StatusCreated, ContentType: jsonType, Body: body}, nil
+	return created(body), nil
 }
 
 // receive reads the upload to its end, stores its lines and shows the batch. It
