@@ -19,20 +19,18 @@ func early(b *bench) {
 	if len(paid.Proof) == 0 || paid.TxHash != first.Tx.Hash || paid.Fee.IsZero() {
 		b.Errorf("sighting is incomplete: %+v", paid)
 	}
-	if b.h.Reorg != nil && b.h.Pause != nil {
-		b.pause()
-		if got := b.scan(w); got.Early {
-			b.h.Reorg(b.T, int(b.head()-got.BlockHeight)+1)
-			if after := b.scan(w); after.Kind != chains.Unseen {
-				b.Errorf("reorganised away, but %+v", after)
-			}
-			b.send(first)
-			b.send(second)
-		} else {
-			b.Logf("final before the clock stopped: %s", got.Kind)
+	b.pause()
+	if got := b.scan(w); got.Early {
+		b.h.Reorg(b.T, int(b.head()-got.BlockHeight)+1)
+		if after := b.scan(w); after.Kind != chains.Unseen {
+			b.Errorf("reorganised away, but %+v", after)
 		}
-		b.resume()
+		b.send(first)
+		b.send(second)
+	} else {
+		b.Logf("final before the clock stopped: %s", got.Kind)
 	}
+	b.resume()
 	if got, _ := b.await(beside, chains.Paid); got.Early {
 		b.Errorf("paid early: %+v", got)
 	}
@@ -48,8 +46,11 @@ func early(b *bench) {
 // be one, and of what was never sent, whose death is known when it has expired.
 func fates(b *bench) {
 	chain, ok := b.chain.(chains.Expirer)
-	if !ok || b.h.Expire == nil {
-		b.Skip("transactions of this chain do not expire alone")
+	if has := b.chain.Info().LaneNonces; has == ok {
+		b.Fatalf("the chain says %t about lane nonces, and %t about telling fates without them", has, ok)
+	}
+	if !ok {
+		return
 	}
 	b.finalizeBeyond() // the funding of the wallets
 	lane := b.wallets.Lanes[0]
