@@ -30,14 +30,14 @@ type due struct {
 	secret     []byte // sealed
 	previous   []byte // sealed; nil: none signs beside secret
 	enabled    bool
-	failing    bool // the endpoint has failed FailingAfter times in a row
+	failing    bool // the endpoint has failed FailingAfter times in a row, or answers none of PerEndpoint requests
 }
 
-func dueOf(r db.PendingDeliveriesRow) due {
+func (d *Deliverer) dueOf(r db.PendingDeliveriesRow) due {
 	x := due{
 		eventID: r.EventID, endpointID: r.EndpointID, attempts: int(r.Attempts), scheduled: int(r.Attempts - r.ScheduledFrom),
 		body: r.Body, url: r.Url, mode: payment.Mode(r.Mode), secret: r.Secret, previous: r.PreviousSecret,
-		enabled: r.EndpointState == string(Enabled), failing: r.Failures >= FailingAfter,
+		enabled: r.EndpointState == string(Enabled), failing: r.Failures >= FailingAfter || d.slots.stuck(r.EndpointID, unanswered),
 	}
 	if r.IntentID != nil {
 		x.intentID = *r.IntentID

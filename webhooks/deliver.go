@@ -25,11 +25,16 @@ const (
 	// patience is how long a first attempt waits for a slot.
 	patience = time.Second
 	// FailingAfter is how many attempts in a row fail before an endpoint is
-	// probed by one request at a time only, and never while a payment waits.
+	// probed by one request at a time only, and never while a payment waits. One
+	// that takes requests and answers none is known before they have failed: see
+	// unanswered.
 	FailingAfter = 3
 	// Probes is how many deliveries of an endpoint that keeps failing are tried, the
 	// oldest ones. The others wait until it answers.
 	Probes = 16
+	// unanswered is for how long no slot of an endpoint comes free until it counts
+	// as failing. It ends when one does.
+	unanswered = 5 * time.Second
 	// probeEvery is how long a delivery waits whose endpoint is being probed by
 	// another one.
 	probeEvery = time.Minute
@@ -86,7 +91,7 @@ func (d *Deliverer) DeliverOne(ctx context.Context, eventID, endpointID string) 
 	if err != nil {
 		return OneResult{}, fmt.Errorf("webhook %s for %s: %w", eventID, endpointID, err)
 	}
-	x := dueOf(db.PendingDeliveriesRow{
+	x := d.dueOf(db.PendingDeliveriesRow{
 		EventID: row.EventID, EndpointID: row.EndpointID, IntentID: row.IntentID, Attempts: row.Attempts, ScheduledFrom: row.ScheduledFrom,
 		Body: row.Body, Url: row.Url, Mode: row.Mode, Secret: row.Secret, PreviousSecret: row.PreviousSecret,
 		EndpointState: row.EndpointState, Failures: row.Failures,

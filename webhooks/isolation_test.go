@@ -51,6 +51,11 @@ func TestHangingEndpointsDelayNobody(t *testing.T) {
 	if took := time.Since(began); took > 2*webhooks.PerEndpoint*webhooks.SendTimeout/2 {
 		t.Errorf("took %v: each payment waited for the dead endpoints", took)
 	}
+	for _, ref := range b.deliverPending(b.intent()).Pending {
+		if wait := time.Until(ref.NextDue); wait > 0 {
+			t.Errorf("an endpoint that answers nothing was tried while the payment waited, and is tried again in %s", wait)
+		}
+	}
 }
 
 // After repeated failures a payment does not try an endpoint any more: its

@@ -33,16 +33,16 @@ type Summary struct {
 // An error means that something could not be read or recorded, or that ctx
 // ended; calling again is safe and may send again, with the same webhook-id.
 func (d *Deliverer) DeliverPending(ctx context.Context, intentID string) (Summary, error) {
-	rows, err := d.store.Queries().PendingDeliveries(ctx, db.PendingDeliveriesParams{IntentID: intentID, FailingAfter: FailingAfter, Probes: Probes})
+	rows, err := d.store.Queries().PendingDeliveries(ctx, db.PendingDeliveriesParams{IntentID: intentID, Probes: Probes})
 	if err != nil {
 		return Summary{}, fmt.Errorf("pending webhooks of %s: %w", intentID, err)
 	}
 	var sum Summary
 	var batches []*batch
 	for _, r := range rows {
-		x := dueOf(r)
+		x := d.dueOf(r)
 		switch last := len(batches) - 1; {
-		case x.enabled && x.attempts == 0 && r.Queued: // left to the sweep
+		case x.enabled && x.failing && x.attempts == 0 && r.Behind: // left to the sweep
 		case x.enabled && (x.attempts > 0 || x.failing):
 			sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, dueAt(r.NextDue)})
 		case last >= 0 && batches[last].due[0].endpointID == x.endpointID:

@@ -18,6 +18,7 @@ type slots struct {
 type slot struct {
 	tokens chan struct{}
 	users  int
+	full   time.Time // since when no token is left; zero: there is one
 }
 
 func newSlots(size int) *slots { return &slots{size: size, keys: make(map[string]*slot)} }
@@ -34,26 +35,48 @@ func (s *slots) acquire(ctx context.Context, key string, patience time.Duration)
 	k.users++
 	s.mu.Unlock()
 	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if k.users--; k.users == 0 {
 			delete(s.keys, key)
 		}
 	}
-
-	select {
-	case k.tokens <- struct{}{}:
-		return func() { <-k.tokens; leave() }, true
-	default:
+	release = func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		<-k.tokens
+		k.full = time.Time{}
+		leave()
 	}
+
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case k.tokens <- struct{}{}:
-		return func() { <-k.tokens; leave() }, true
-	case <-ctx.Done():
-	case <-timer.C:
+		ok = true
+	default:
+		select {
+		case k.tokens <- struct{}{}:
+			ok = true
+		case <-ctx.Done():
+		case <-timer.C:
+		}
 	}
-	leave()
-	return nil, false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !ok {
+		leave()
+		return nil, false
+	}
+	if len(k.tokens) == s.size {
+		k.full = time.Now()
+	}
+	return release, true
+}
+
+// stuck reports whether all of the key's slots are taken, and none has come free
+// for that long.
+func (s *slots) stuck(key string, patience time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.keys[key]
+	return k != nil && !k.full.IsZero() && time.Since(k.full) >= patience
 }

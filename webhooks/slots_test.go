@@ -29,6 +29,9 @@ func TestSlots(t *testing.T) {
 	if _, ok := s.acquire(ended, "a", time.Hour); ok {
 		t.Fatal("given to one who has left")
 	}
+	if s.stuck("a", time.Hour) || !s.stuck("a", 0) || s.stuck("b", 0) || s.stuck("nobody's", 0) {
+		t.Fatal("a key is stuck when its slots are all taken for long enough")
+	}
 	waiting := make(chan func())
 	go func() {
 		release, _ := s.acquire(t.Context(), "a", time.Hour)
@@ -40,6 +43,9 @@ func TestSlots(t *testing.T) {
 		t.Fatal("one who waits gets nothing")
 	}
 	second()
+	if s.stuck("a", 0) {
+		t.Fatal("stuck with a free slot")
+	}
 	third()
 	other()
 	if len(s.keys) != 0 {

@@ -25,13 +25,16 @@ func WebhookDelivery(ctx workflow.Context, d activities.DeliveryRef) (activities
 }
 
 // startDeliveries has each delivery retried by a workflow of its own on the task
-// queue of deliveries, unless one runs.
+// queue of deliveries, unless one runs. They are started side by side.
 func startDeliveries(ctx workflow.Context, ds []activities.DeliveryRef) error {
-	for _, d := range ds {
+	children := make([]workflow.ChildWorkflowFuture, len(ds))
+	for n, d := range ds {
 		o := apart(deliveryID(d))
 		o.TaskQueue = DeliveryQueue(workflow.GetInfo(ctx).TaskQueueName)
-		cctx := workflow.WithChildOptions(ctx, o)
-		if err := started(ctx, workflow.ExecuteChildWorkflow(cctx, WebhookDelivery, d)); err != nil {
+		children[n] = workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, o), WebhookDelivery, d)
+	}
+	for _, child := range children {
+		if err := started(ctx, child); err != nil {
 			return err
 		}
 	}

@@ -18,8 +18,8 @@ func main() {
 	intents := flag.Int("intents", 2000, "accept: intents per round")
 	payments := flag.Int("payments", 1500, "settle: payments per round; fewer measure the wait for finality, not saturation")
 	empties := flag.Int("empties", 3000, "settle: empty workflows per round")
-	hooks := flag.Int("webhooks", 60, "webhooks: of the measured endpoint per round")
-	perSecond := flag.Float64("webhooks-rate", 4, "webhooks: payments per second, over four merchants")
+	hooks := flag.Int("webhooks", 300, "webhooks: of the measured endpoint per round; a p99 needs some hundreds")
+	perSecond := flag.Float64("webhooks-rate", 16, "webhooks: payments per second, over four merchants")
 	lines := flag.Int("batch", 0, "pay instead a batch of this many lines, with the API and the worker killed twice each, and count on the chains")
 	flag.Parse()
 	measures := []measure{

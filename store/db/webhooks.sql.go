@@ -805,22 +805,21 @@ func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesPa
 
 const pendingDeliveries = `-- name: PendingDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.scheduled_from, d.next_due, e.body,
-       (w.failures >= $1::integer AND $2::integer <= (
+       ($1::integer <= (
          SELECT count(*) FROM (SELECT FROM webhook_deliveries q
-           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT $2::integer) ahead))::boolean AS queued,
+           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT $1::integer) ahead))::boolean AS behind,
        w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
        (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret
   FROM webhook_deliveries d
   JOIN events e ON e.id = d.event_id
   JOIN webhook_endpoints w ON w.id = d.endpoint_id
- WHERE d.intent_id = $3::text AND d.state = 'pending'
+ WHERE d.intent_id = $2::text AND d.state = 'pending'
  ORDER BY d.endpoint_id, e.sequence
 `
 
 type PendingDeliveriesParams struct {
-	FailingAfter int32
-	Probes       int32
-	IntentID     string
+	Probes   int32
+	IntentID string
 }
 
 type PendingDeliveriesRow struct {
@@ -831,7 +830,7 @@ type PendingDeliveriesRow struct {
 	ScheduledFrom  int32
 	NextDue        *time.Time
 	Body           []byte
-	Queued         bool
+	Behind         bool
 	Url            string
 	Mode           string
 	Secret         []byte
@@ -841,8 +840,9 @@ type PendingDeliveriesRow struct {
 }
 
 // Everything that an intent's open deliveries need, in the order to send them.
+// Those are behind that probes others wait before at their endpoint.
 func (q *Queries) PendingDeliveries(ctx context.Context, arg PendingDeliveriesParams) ([]PendingDeliveriesRow, error) {
-	rows, err := q.db.Query(ctx, pendingDeliveries, arg.FailingAfter, arg.Probes, arg.IntentID)
+	rows, err := q.db.Query(ctx, pendingDeliveries, arg.Probes, arg.IntentID)
 	if err != nil {
 		return nil, err
 	}
@@ -858,7 +858,7 @@ func (q *Queries) PendingDeliveries(ctx context.Context, arg PendingDeliveriesPa
 			&i.ScheduledFrom,
 			&i.NextDue,
 			&i.Body,
-			&i.Queued,
+			&i.Behind,
 			&i.Url,
 			&i.Mode,
 			&i.Secret,

@@ -94,11 +94,12 @@ INSERT INTO webhook_deliveries (event_id, endpoint_id) VALUES (@event_id, @endpo
 SELECT endpoint_id FROM webhook_deliveries WHERE event_id = @event_id ORDER BY endpoint_id;
 
 -- Everything that an intent's open deliveries need, in the order to send them.
+-- Those are behind that probes others wait before at their endpoint.
 -- name: PendingDeliveries :many
 SELECT d.event_id, d.endpoint_id, d.intent_id, d.attempts, d.scheduled_from, d.next_due, e.body,
-       (w.failures >= @failing_after::integer AND @probes::integer <= (
+       (@probes::integer <= (
          SELECT count(*) FROM (SELECT FROM webhook_deliveries q
-           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT @probes::integer) ahead))::boolean AS queued,
+           WHERE q.endpoint_id = d.endpoint_id AND q.state = 'pending' AND q.event_id < d.event_id LIMIT @probes::integer) ahead))::boolean AS behind,
        w.url, w.mode, w.secret, w.state AS endpoint_state, w.failures,
        (CASE WHEN w.previous_secret_until > clock_timestamp() THEN w.previous_secret END)::bytea AS previous_secret
   FROM webhook_deliveries d
