@@ -200,8 +200,8 @@ func (d *Deployment) merchant(o Options, pepper, sealing string) {
 	pepperBytes, _ := hex.DecodeString(pepper)
 	key, err := api.IssueKey(ctx, d.Store, config.Keyring{{ID: "p1", Key: pepperBytes}}, api.KeyRequest{MerchantID: d.MerchantID, Mode: payment.Test, Name: "deployment", Actor: "deployment"})
 	must(t, err)
-	d.Key = key
-	d.env = append(d.env, "SETTLE_API_KEY="+key)
+	d.Key = key.Text
+	d.env = append(d.env, "SETTLE_API_KEY="+d.Key)
 
 	sealingBytes, _ := hex.DecodeString(sealing)
 	sealer, err := webhooks.NewSealer("w1", map[string][]byte{"w1": sealingBytes})
