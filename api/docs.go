@@ -26,12 +26,6 @@ const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'non
 // spec is the rendered OpenAPI document.
 type spec struct{ yaml, json, postman, docs, errors []byte }
 
-// OpenAPI returns the OpenAPI 3.1 document in YAML, as served at /openapi.yaml.
-func (s *surface) OpenAPI() []byte { return bytes.Clone(s.spec.yaml) }
-
-// Postman returns the Postman collection of the document, as served at /postman.json.
-func (s *surface) Postman() []byte { return bytes.Clone(s.spec.postman) }
-
 // registerDocs renders the documents, once all operations are registered, and
 // serves them. baseURL is where the Postman collection expects the API.
 func (s *surface) registerDocs(baseURL string) error {

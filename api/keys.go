@@ -57,7 +57,7 @@ type Key struct {
 	ID         string       `json:"id" example:"7Kq2mZ9x" doc:"The 8 characters that follow the prefix"`
 	Object     string       `json:"object" enum:"api_key"`
 	MerchantID string       `json:"merchant_id,omitempty" required:"true" example:"mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"` // "": an operator's
-	Mode       payment.Mode `json:"mode" enum:"test,live"`                                                              // or store.Admin
+	Mode       payment.Mode `json:"mode" enum:"test,live"`                                                                // or store.Admin
 	Name       string       `json:"name"`
 	State      string       `json:"state" enum:"valid,expired,revoked"`
 	Scopes     []string     `json:"scopes"`
