@@ -14,9 +14,9 @@ import (
 // their own in internal/e2e.
 var unreachable = []string{activities.Before("FillBatch"), activities.After("FillBatch")}
 
-// pointTimeout is for the slowest point: webhooks are tried again after
-// seconds, and a step whose worker died after a minute.
-const pointTimeout = 100 * time.Second
+// pointTimeout is for the slowest point: the third look for stranded payments, one
+// each 20 s, after one whose worker died, which counts as running for a minute.
+const pointTimeout = 150 * time.Second
 
 // refusedWebhooks makes retries; enough that one is left when a worker has
 // come to retry.

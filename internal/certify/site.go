@@ -88,31 +88,45 @@ func (s *site) order(n int) {
 	}
 	order := deployment.To(chain, s.payee(chain), amount)
 	order.Reference = fmt.Sprintf("%s-%d", s.name, n)
+	var err error
+	var schedule api.Schedule
+	var r payment.Resource
 	if scheduled {
+		err = s.schedule(order, &schedule)
+	} else {
+		err = s.ask("/v1/payment_intents", order.Reference, order, &r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.refused = append(s.refused, err.Error())
+	case scheduled:
+		s.scheduled = append(s.scheduled, schedule.ID)
+	default:
+		s.accepted = append(s.accepted, r)
+	}
+}
+
+// schedule orders a payment by a schedule. If its time passes before the order gets
+// through, that is refused and nothing is stored: then another time will do.
+func (s *site) schedule(order deployment.Order, out *api.Schedule) error {
+	for {
 		later := struct {
 			deployment.Order
 			At time.Time `json:"at"`
 		}{order, time.Now().Add(scheduledIn).UTC().Truncate(time.Second)}
-		var schedule api.Schedule
-		if s.ask("/v1/schedules", order.Reference, later, &schedule) {
-			s.mu.Lock()
-			s.scheduled = append(s.scheduled, schedule.ID)
-			s.mu.Unlock()
+		err := s.ask("/v1/schedules", order.Reference, later, out)
+		if err == nil || time.Now().Before(later.At) || s.t.Context().Err() != nil {
+			return err
 		}
-		return
-	}
-	var r payment.Resource
-	if s.ask("/v1/payment_intents", order.Reference, order, &r) {
-		s.mu.Lock()
-		s.accepted = append(s.accepted, r)
-		s.mu.Unlock()
 	}
 }
 
 // ask does what a careful merchant does: the same request with the same key
-// until there is an answer, whatever happens meanwhile. It reports whether the
-// answer, which it decodes, is a yes.
-func (s *site) ask(path, key string, in, out any) bool {
+// until there is an answer, whatever happens meanwhile. It decodes a yes; a no is
+// an error.
+func (s *site) ask(path, key string, in, out any) error {
 	ctx := s.t.Context()
 	for ctx.Err() == nil {
 		a, err := s.d.Call(ctx, http.MethodPost, path, key, in)
@@ -121,18 +135,11 @@ func (s *site) ask(path, key string, in, out any) bool {
 			continue
 		}
 		if err := json.Unmarshal(a.Body, out); a.Status < http.StatusMultipleChoices && err == nil {
-			return true
+			return nil
 		}
-		s.refuse(fmt.Sprintf("%s: %d %s", key, a.Status, a.Body))
-		return false
+		return fmt.Errorf("%s: %d %s", key, a.Status, a.Body)
 	}
-	return false
-}
-
-func (s *site) refuse(why string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = append(s.refused, why)
+	return fmt.Errorf("%s: %w", key, ctx.Err())
 }
 
 // collect waits for the payments of the schedules, which are then accepted as
@@ -152,7 +159,9 @@ func (s *site) collect(ctx context.Context) {
 				break
 			}
 			if ctx.Err() != nil {
-				s.refuse(id + " has not paid")
+				s.mu.Lock()
+				s.refused = append(s.refused, id+" has not paid")
+				s.mu.Unlock()
 				break
 			}
 			pause(ctx, 100*time.Millisecond)

@@ -132,9 +132,9 @@ func awaitAttempts(ctx context.Context, t *testing.T, d *deployment.Deployment, 
 func TestDeadEndpointsHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	const (
-		dead     = 12
+		dead     = 15
 		payments = 10
-		prompt   = 30 * time.Second // generous, and far below the time that one dead endpoint takes for all
+		prompt   = 45 * time.Second // generous, and less than the requests of one payment take with 4 places: 15 s each
 	)
 	d := setup(t, deployment.Options{ReviewAbove: 1, Settings: []string{"SETTLE_WORKER_ACTIVITIES=4"}})
 	for range dead {
