@@ -294,7 +294,7 @@ func TestEveryAdminOperationNeedsItsKey(t *testing.T) {
 		ask(lacking).refused(403, api.ScopeMissing, "")
 	}
 	before["api_keys"] = o.allRows(t)["api_keys"] // of the test
-	before["audit_log"] += 2*int64(len(routes))
+	before["audit_log"] += 2 * int64(len(routes))
 	if after := o.allRows(t); !maps.Equal(after, before) {
 		t.Errorf("refusals left %v, before there was %v", after, before)
 	}
