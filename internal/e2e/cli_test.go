@@ -1,7 +1,10 @@
 package e2e_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,6 +46,54 @@ func TestCommandLine(t *testing.T) {
 	if out := d.BooksClose(t); !strings.Contains(out, " 0 differences") {
 		t.Errorf("settle check: %s", out)
 	}
+}
+
+// TestBatchFromTheCommandLine pays a file, and is told what is wrong with another.
+func TestBatchFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	d := setup(t, deployment.Options{})
+	file := filepath.Join(t.TempDir(), "payroll.csv")
+	write := func(lines ...string) {
+		t.Helper()
+		text := "amount,asset,chain,address,reference\n" + strings.Join(lines, "\n") + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onEthereum := "1.50,USDC,ethereum," + payeeOn(t, "ethereum") + ",anna"
+	write(onEthereum, "2.50,USDC,solana,"+payeeOn(t, "solana")+",ben")
+	out := d.Run(t, "batch", "submit", file, "--reference", "payroll-7", "--idempotency-key", "payroll", "--start", "--watch")
+	if !strings.Contains(out, "2 of 2 lines: 2 settled") || !strings.Contains(out, "completed") {
+		t.Errorf("batch submit:\n%s", out)
+	}
+	id := regexp.MustCompile(`batch_[0-9a-f]+`).FindString(out)
+	if again := d.Run(t, "batch", "submit", file, "--reference", "payroll-7", "--idempotency-key", "payroll"); !strings.Contains(again, id) {
+		t.Errorf("repeated:\n%s", again)
+	}
+	if lines := d.Run(t, "batch", "lines", id, "--status", "settled"); strings.Count(lines, "pi_") != 2 || !strings.Contains(lines, "anna") || !strings.Contains(lines, "0x") {
+		t.Errorf("batch lines:\n%s", lines)
+	}
+	write(onEthereum, "-1,USDC,ethereum,0x123,carl")
+	out, err := d.TryRun("batch", "submit", file, "--start")
+	if err == nil || !strings.Contains(out, "1 of 2 lines are not valid") {
+		t.Errorf("a faulty file: %v\n%s", err, out)
+	}
+	faulty := regexp.MustCompile(`batch_[0-9a-f]+`).FindString(out)
+	if faults := d.Run(t, "batch", "errors", faulty); !strings.Contains(faults, "amount_not_positive") || !strings.Contains(faults, "address_malformed") {
+		t.Errorf("batch errors:\n%s", faults)
+	}
+	if out, err := d.TryRun("batch", "start", faulty); err == nil || !strings.Contains(out, "batch") {
+		t.Errorf("a faulty batch was started: %v\n%s", err, out)
+	}
+	write(onEthereum)
+	ready := regexp.MustCompile(`batch_[0-9a-f]+`).FindString(d.Run(t, "batch", "submit", file))
+	if out := d.Run(t, "batch", "cancel", ready); !strings.Contains(out, "canceled") {
+		t.Errorf("batch cancel:\n%s", out)
+	}
+	if out := d.Run(t, "batch", "get", id, "--output", "json"); !strings.Contains(out, `"status": "completed"`) {
+		t.Errorf("batch get:\n%s", out)
+	}
+	d.BooksClose(t)
 }
 
 // TestBlockedAddresses: an operator blocks an address in another spelling than
