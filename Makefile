@@ -126,7 +126,7 @@ endef
 ## When sources of generated code change
 
 .PHONY: generate
-generate: $(TOOLS)/sqlc-$(SQLC) $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN) ## Regenerate queries, contract bindings, openapi.yaml, the Go client, the Postman collection and docs tables
+generate: $(TOOLS)/sqlc-$(SQLC) $(TOOLS)/oapi-codegen-$(OAPI_CODEGEN) ## Regenerate queries, contract bindings, openapi.yaml, admin.yaml, the Go client, the Postman collection and docs tables
 	$(TOOLS)/sqlc-$(SQLC) generate
 	sandbox/contracts/generate.sh
 	go test ./api ./payment -run 'Golden|OpenAPI|ErrorCatalogue|Transitions' -update

@@ -9,7 +9,7 @@ import (
 )
 
 func (s *Server) registerAccount() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: "/v1/balances", id: "list-balances", tag: "Account", scope: BalancesRead,
 		summary: "List your balances", description: "Of the mode of the key: what is deposited for test mode is spent in test mode only.",
 	}, s.balances)

@@ -14,7 +14,7 @@ const (
 )
 
 func (s *Server) registerAddresses() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: validatePath, id: "validate-address", tag: "Routing", scope: IntentsRead,
 		summary: "Check an address before paying it",
 		description: "What ordering a payment checks, and more: what lives at the address, whether its token account must be opened, whether the token's " +

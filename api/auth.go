@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/config"
+	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/telemetry"
 )
@@ -31,13 +32,19 @@ const (
 // requirement of it carries the scope, which is what is enforced.
 const securityScheme = "apiKey"
 
-// principal is who asks.
+// principal is who asks: a merchant, or an operator, who is none.
 type principal struct {
 	store.Merchant
 	Key store.APIKey
 }
 
-func (p principal) actor() string { return "key:" + p.Key.ID }
+// actor names the principal in the audit log.
+func (p principal) actor() string {
+	if p.Key.Mode == store.Admin {
+		return "operator:" + p.Key.Name + "/" + p.Key.ID
+	}
+	return "key:" + p.Key.ID
+}
 
 type principalKey struct{}
 
@@ -54,6 +61,7 @@ func caller(ctx context.Context) principal {
 type keyring struct {
 	store   *store.Store
 	peppers config.Keyring
+	modes   []payment.Mode // of the keys that it knows
 	now     func() time.Time
 	note    func(ctx context.Context, keyID string) error // see Deps.KeyUsed; may be nil
 	log     *zap.Logger
@@ -103,7 +111,7 @@ func (k *keyring) listen(ctx context.Context) {
 
 // authenticate is a huma middleware. Operations name their scope in Security;
 // without it they are public.
-func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
+func (s *surface) authenticate(ctx huma.Context, next func(huma.Context)) {
 	security := ctx.Operation().Security
 	if len(security) == 0 {
 		next(ctx)
@@ -111,7 +119,10 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	p, err := s.keys.find(ctx.Context(), ctx.Header("Authorization"))
 	if err == nil {
-		telemetry.Add(ctx.Context(), zap.String("merchant_id", p.ID), zap.String("key_id", p.Key.ID), zap.String("mode", string(p.Key.Mode)))
+		telemetry.Add(ctx.Context(), zap.String("key_id", p.Key.ID), zap.String("mode", string(p.Key.Mode)))
+		if p.ID != "" { // an operator's request says in its path which merchant it is about
+			telemetry.Add(ctx.Context(), zap.String("merchant_id", p.ID))
+		}
 		for _, scope := range security[0][securityScheme] {
 			if !slices.Contains(p.Key.Scopes, scope) {
 				err = fail(ScopeMissing, "The key lacks the scope "+scope+".")
@@ -135,6 +146,9 @@ func (k *keyring) find(ctx context.Context, header string) (principal, error) {
 	key, ok := parseKey(strings.TrimSpace(text))
 	if !ok {
 		return principal{}, fail(APIKeyMalformed, "")
+	}
+	if !slices.Contains(k.modes, key.mode) {
+		return principal{}, fail(APIKeyInvalid, "Merchants' keys and operators' keys each work on their own API only.")
 	}
 	p, err := k.load(ctx, key.id)
 	if errors.Is(err, store.ErrNotFound) {

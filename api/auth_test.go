@@ -11,6 +11,7 @@ import (
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/config"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
 )
 
 const list = "/v1/payment_intents"
@@ -83,7 +84,8 @@ func TestKeyExpires(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	soon := time.Now().Add(10 * time.Second)
-	key, err := api.IssueKey(t.Context(), b.store, peppers, api.KeyRequest{MerchantID: b.merchant.ID, Mode: payment.Test, ExpiresAt: &soon, Actor: "test"})
+	issued, err := api.IssueKey(t.Context(), b.store, peppers, api.KeyRequest{MerchantID: b.merchant.ID, Mode: payment.Test, ExpiresAt: &soon, Actor: "test"})
+	key := issued.Text
 	if err != nil || !strings.HasPrefix(key, "sk_test_") {
 		t.Fatal(key, err)
 	}
@@ -97,10 +99,11 @@ func TestAKeyUnderAnOldPepperStillWorks(t *testing.T) {
 	b := setup(t)
 	newer := config.NamedKey{ID: "p2", Key: []byte("another pepper of 32 bytes or so")}
 	rotated := append(config.Keyring{newer}, peppers...)
-	key, err := api.IssueKey(t.Context(), b.store, rotated, api.KeyRequest{MerchantID: b.merchant.ID, Mode: payment.Live, Actor: "test"})
+	issued, err := api.IssueKey(t.Context(), b.store, rotated, api.KeyRequest{MerchantID: b.merchant.ID, Mode: payment.Live, Actor: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := issued.Text
 	b.do("GET", list, nil, b.as(key)).refused(401, api.APIKeyInvalid, "") // this API does not have p2 yet
 	b.serve(rotated)
 	b.do("GET", list, nil, b.as(key)).want(200)
@@ -129,12 +132,18 @@ func TestIssueKeyRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for name, r := range map[string]api.KeyRequest{
-		"merchant": {MerchantID: "mer_nobody", Mode: payment.Test, Actor: "test"},
-		"mode":     {MerchantID: b.merchant.ID, Mode: "prod", Actor: "test"},
-		"scope":    {MerchantID: b.merchant.ID, Mode: payment.Test, Scopes: []api.Scope{"everything"}, Actor: "test"},
+		"merchant":                              {MerchantID: "mer_nobody", Mode: payment.Test, Actor: "test"},
+		"mode":                                  {MerchantID: b.merchant.ID, Mode: "prod", Actor: "test"},
+		"scope":                                 {MerchantID: b.merchant.ID, Mode: payment.Test, Scopes: []api.Scope{"everything"}, Actor: "test"},
+		"a merchant who may manage merchants":   {MerchantID: b.merchant.ID, Mode: payment.Live, Scopes: []api.Scope{api.AdminRead}, Actor: "test"},
+		"an operator who may pay":               {Mode: store.Admin, Name: "alice", Scopes: []api.Scope{api.IntentsWrite}, Actor: "test"},
+		"an operator's key with a merchant":     {MerchantID: b.merchant.ID, Mode: store.Admin, Name: "alice", Actor: "test"},
+		"an operator without a name":            {Mode: store.Admin, Actor: "test"},
+		"a merchant's key without its merchant": {Mode: payment.Live, Actor: "test"},
+		"a time that has passed":                {MerchantID: b.merchant.ID, Mode: payment.Test, ExpiresAt: new(time.Now().Add(-time.Second)), Actor: "test"},
 	} {
 		if key, err := api.IssueKey(t.Context(), b.store, peppers, r); err == nil {
-			t.Errorf("%s: issued %s", name, key)
+			t.Errorf("%s: issued %v", name, key)
 		}
 	}
 	if _, err := api.IssueKey(t.Context(), b.store, nil, api.KeyRequest{MerchantID: b.merchant.ID, Mode: payment.Test}); err == nil {

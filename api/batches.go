@@ -27,41 +27,41 @@ const (
 )
 
 func (s *Server) registerBatches() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: batchesPath, id: "create-batch", tag: batchesTag, scope: IntentsWrite, status: http.StatusCreated,
 		summary: "Upload many payments in one file",
 		description: "JSON, or CSV with a header row, of up to 100,000 lines and 64 MB, read as it arrives. Every line is checked, and the batch is `ready`, or `invalid` if any line is not valid; " +
 			"its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.",
 		errors: []int{http.StatusBadRequest, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 	}, s.createBatch)
-	answers[Batch](s, batchesPath, "201")
+	answers[Batch](s.api, batchesPath, "201")
 	s.api.OpenAPI().Paths[batchesPath].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		jsonType: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[BatchRequest](), true, "")},
 		csvType:  {Schema: &huma.Schema{Type: huma.TypeString}, Example: csvExample},
 	}}
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: batchesPath, id: "list-batches", tag: batchesTag, scope: IntentsRead,
 		summary: "List batches, newest first", errors: []int{http.StatusBadRequest},
 	}, s.listBatches)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: batchesPath + "/{id}", id: "get-batch", tag: batchesTag, scope: IntentsRead,
 		summary: "Get a batch with its progress", errors: []int{http.StatusNotFound},
 	}, s.getBatch)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: batchesPath + "/{id}/start", id: "start-batch", tag: batchesTag, scope: IntentsWrite,
 		summary: "Pay a batch",
 		description: "Holds the batch's amount, or refuses with `insufficient_funds`. From then on every line becomes a payment exactly once, " +
 			"in the order of lines. Starting twice is harmless.",
 		errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity},
 	}, s.startBatch)
-	answers[ChangedBatch](s, batchesPath+"/{id}/start", "200")
-	register(s, operation{
+	answers[ChangedBatch](s.api, batchesPath+"/{id}/start", "200")
+	register(s.api, operation{
 		method: http.MethodPost, path: batchesPath + "/{id}/cancel", id: "cancel-batch", tag: batchesTag, scope: IntentsWrite,
 		summary:     "Stop a batch",
 		description: "No further line becomes a payment, and what is held for such lines is released. Payments under way go on. Canceling twice is harmless.",
 		errors:      []int{http.StatusNotFound, http.StatusConflict},
 	}, s.cancelBatch)
-	answers[ChangedBatch](s, batchesPath+"/{id}/cancel", "200")
+	answers[ChangedBatch](s.api, batchesPath+"/{id}/cancel", "200")
 	s.registerBatchLines()
 }
 

@@ -25,19 +25,19 @@ const (
 
 func (s *Server) registerBatchLines() {
 	path := batchesPath + "/{id}"
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: path + "/lines", id: "list-batch-lines", tag: batchesTag, scope: IntentsRead,
 		summary: "List the lines of a batch with what became of them", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.batchLines)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: path + "/errors", id: "list-batch-errors", tag: batchesTag, scope: IntentsRead,
 		summary: "List the invalid lines of a batch", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.batchErrors)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: path + "/errors.csv", id: "download-batch-errors", tag: batchesTag, scope: IntentsRead,
 		summary: "Download what is wrong with the lines of a batch", errors: []int{http.StatusNotFound},
 	}, s.batchErrorsCSV)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: path + "/results.csv", id: "download-batch-results", tag: batchesTag, scope: IntentsRead,
 		summary: "Download what became of the lines of a batch", errors: []int{http.StatusNotFound},
 	}, s.batchResultsCSV)

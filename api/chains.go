@@ -12,7 +12,7 @@ import (
 )
 
 func (s *Server) registerChains() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: "/v1/chains", id: "list-chains", tag: "Routing",
 		summary: "List the configured chains and their state",
 	}, s.listChains)

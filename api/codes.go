@@ -44,6 +44,7 @@ const (
 	WebhookEndpointLimit Code = "webhook_endpoint_limit"
 	WebhookEndpointOff   Code = "webhook_endpoint_disabled"
 	ScheduleOver         Code = "schedule_over"
+	APIKeyEnded          Code = "api_key_ended"
 
 	ValidationFailed     Code = "validation_failed"
 	FieldMissing         Code = "field_missing"
@@ -120,15 +121,15 @@ var codes = []CodeInfo{
 	{IdempotencyKeyMissing, 400, "The Idempotency-Key header is missing", "Send a key of your own making, e.g. a UUID, and the same key again when you repeat the request."},
 	{IdempotencyKeyInvalid, 400, "The Idempotency-Key header is not usable", "Use 1 to 255 printable ASCII characters."},
 
-	{Unauthenticated, 401, "No API key was sent", "Send Authorization: Bearer sk_test_... or sk_live_..."},
-	{APIKeyMalformed, 401, "The API key is mistyped or cut off", "Its checksum does not fit: copy the whole key again, it has 54 characters."},
+	{Unauthenticated, 401, "No API key was sent", "Send Authorization: Bearer and the key, sk_..."},
+	{APIKeyMalformed, 401, "The API key is mistyped or cut off", "Its checksum does not fit: copy the whole key again, to its last character."},
 	{APIKeyInvalid, 401, "The API key is not valid", "It is unknown, revoked or expired: use another one, or have one issued."},
 
 	{ScopeMissing, 403, "The API key may not do this", "Use a key with the scope that the detail names."},
 
 	{SponsorshipOff, 403, "Payments are not sponsored for you", "Have sponsoring switched on, or have the payer submit the authorization."},
 
-	{NotFound, 404, "There is no such object", "Check the id and the mode of the key: test keys see only test objects, live keys only live ones."},
+	{NotFound, 404, "There is no such object", "Check the id. Of payments and what belongs to them, test keys see only test objects, live keys only live ones."},
 	{RouteNotFound, 404, "There is no such route", "See /docs for the routes."},
 	{MethodNotAllowed, 405, "The route does not know this method", "The Allow header lists those that it knows."},
 	{RequestTimeout, 408, "The request arrived too slowly", "Repeat it, with the same Idempotency-Key."},
@@ -145,6 +146,7 @@ var codes = []CodeInfo{
 	{WebhookEndpointLimit, 409, "There are as many webhook endpoints as allowed", "Disable one that you do not need."},
 	{WebhookEndpointOff, 409, "The webhook endpoint is disabled", "Enable it first: nothing is sent to a disabled endpoint."},
 	{ScheduleOver, 409, "The schedule pays nothing any more", "It was canceled, or has no due time left: create a new one."},
+	{APIKeyEnded, 409, "The API key has ended", "It is revoked or expired already: issue a new one instead."},
 
 	{RequestTooLarge, 413, "The body is too large", "Keep it below 64 kB."},
 	{UnsupportedMediaType, 415, "The body's media type is not supported", "Send Content-Type: application/json."},
@@ -154,7 +156,7 @@ var codes = []CodeInfo{
 	{FieldUnknown, 422, "A field is not known", "Remove it, or correct its spelling; unknown fields are refused so that a typo cannot change a payment."},
 	{FieldInvalid, 422, "A field has an unusable value", "Correct it as errors[].detail says."},
 	{AmountMalformed, 422, "The amount is not a plain decimal string", `Write it as a string of digits with at most one point, e.g. "12.50".`},
-	{AmountNotPositive, 422, "The amount is zero or negative", "Pay more than 0."},
+	{AmountNotPositive, 422, "The amount is zero or negative", "Give more than 0."},
 	{AmountTooPrecise, 422, "The amount has more decimals than the asset", "Round it; USDC has 6 decimals. Settle never rounds by itself."},
 	{AmountTooLarge, 422, "The amount is larger than any chain can pay", "Stay below 2^64 base units (18446744073709.551615 USDC)."},
 	{AmountAboveLimit, 422, "The amount is above your limit for one payment", "Split it, or have the limit raised."},

@@ -111,7 +111,13 @@ var operationID = regexp.MustCompile(`^[a-z]+(-[a-z]+)+$|^[a-z]+$`)
 // TestOpenAPIFollowsOurRules: what every operation of the document has.
 func TestOpenAPIFollowsOurRules(t *testing.T) {
 	t.Parallel()
-	c := setup(t).contract()
+	b := setup(t)
+	followsOurRules(t, b.contract())
+	followsOurRules(t, b.operators().contract())
+}
+
+func followsOurRules(t *testing.T, c contract) {
+	t.Helper()
 	tags := make(map[string]bool)
 	for _, tag := range c.Tags {
 		tags[tag.Name] = tag.Description != ""

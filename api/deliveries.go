@@ -18,33 +18,33 @@ import (
 const eventDeliveriesPath = "/v1/events/{id}/deliveries"
 
 func (s *Server) registerDeliveries() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: endpointsPath + "/{id}/deliveries", id: "list-webhook-endpoint-deliveries", tag: webhooksTag, scope: WebhooksRead,
 		summary: "List what was, or is to be, sent to a webhook endpoint, newest event first", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.endpointDeliveries)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: eventDeliveriesPath, id: "list-event-deliveries", tag: webhooksTag, scope: WebhooksRead,
 		summary: "List where an event went", description: "Also to endpoints that were deleted since.", errors: []int{http.StatusNotFound},
 	}, s.eventDeliveries)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: eventDeliveriesPath + "/{endpoint_id}", id: "get-event-delivery", tag: webhooksTag, scope: WebhooksRead,
 		summary: "Get a delivery with every attempt", errors: []int{http.StatusNotFound},
 	}, s.getDelivery)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: eventDeliveriesPath + "/{endpoint_id}/resend", id: "resend-event", tag: webhooksTag, scope: WebhooksWrite, status: http.StatusAccepted,
 		summary: "Send an event to a webhook endpoint again",
 		description: "At once, whatever became of it before, and then by the whole schedule. The webhook-id stays the same, attempts are numbered on. " +
 			"Asking twice before the attempt is made asks once.",
 		errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, s.resend)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath + "/{id}/replay", id: "replay-webhooks", tag: webhooksTag, scope: WebhooksWrite, status: http.StatusAccepted,
 		summary: "Send the events of a time span to a webhook endpoint again",
 		description: "Those that it subscribes to, oldest first, 100 at a time: while has_more, repeat the request with next_cursor as cursor. " +
 			"Each is resent as by resend.",
 		errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 	}, s.replayEvents)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath + "/{id}/test", id: "test-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite, status: http.StatusAccepted,
 		summary: "Send a test event to a webhook endpoint",
 		description: "An event webhook_endpoint.test, whatever the endpoint subscribes to, on the same way as every other. " +

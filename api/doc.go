@@ -1,5 +1,6 @@
-// Package api is the HTTP face for merchants: gin routes the requests, huma
-// checks them and generates openapi.yaml from the same types.
+// Package api is the HTTP face for merchants ([Server]) and, on a listener of its
+// own, for operators ([Admin]): gin routes the requests, huma checks them and
+// generates openapi.yaml and admin.yaml from the same types.
 //
 // A payment is accepted in one Postgres transaction: intent, funds hold, first
 // event and the stored answer commit together, or nothing does. The workflow
@@ -17,6 +18,9 @@
 //     however many requests race; with another body it is refused.
 //   - Every id in a path is looked up together with the key's merchant and
 //     mode: what belongs to somebody else does not exist.
+//   - Merchants' keys and operators' keys each work on their own API only. What
+//     operators do is one function each, which the command line calls too, with
+//     its entry in the audit log.
 //   - Every error is a [Problem] (RFC 9457) with a code from the table in
 //     codes.go. Domain errors become problems in one function, problemOf.
 //   - A reader of events misses none: the log never shows one before those that

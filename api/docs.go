@@ -26,15 +26,9 @@ const docsPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'non
 // spec is the rendered OpenAPI document.
 type spec struct{ yaml, json, postman, docs, errors []byte }
 
-// OpenAPI returns the OpenAPI 3.1 document in YAML, as served at /openapi.yaml.
-func (s *Server) OpenAPI() []byte { return bytes.Clone(s.spec.yaml) }
-
-// Postman returns the Postman collection of the document, as served at /postman.json.
-func (s *Server) Postman() []byte { return bytes.Clone(s.spec.postman) }
-
 // registerDocs renders the documents, once all operations are registered, and
-// serves them.
-func (s *Server) registerDocs() error {
+// serves them. baseURL is where the Postman collection expects the API.
+func (s *surface) registerDocs(baseURL string) error {
 	s.relax()
 	document := s.api.OpenAPI()
 	var err error
@@ -44,10 +38,10 @@ func (s *Server) registerDocs() error {
 	if s.spec.json, err = json.Marshal(document); err != nil {
 		return fmt.Errorf("openapi: %w", err)
 	}
-	if s.spec.postman, err = postmanCollection(document, s.publicURL); err != nil {
+	if s.spec.postman, err = postmanCollection(document, baseURL); err != nil {
 		return err
 	}
-	if s.spec.docs, err = render("docs", operations(document)); err != nil {
+	if s.spec.docs, err = render("docs", docPage{document.Info.Title, document.Info.Description, keyFormat(document), operations(document)}); err != nil {
 		return err
 	}
 	if s.spec.errors, err = render("errors", codes); err != nil {
@@ -73,6 +67,17 @@ func render(name string, data any) ([]byte, error) {
 		return nil, fmt.Errorf("render %s: %w", name, err)
 	}
 	return b.Bytes(), nil
+}
+
+// docPage is what the page shows.
+type docPage struct {
+	Title, Description, KeyFormat string
+	Tags                          []docTag
+}
+
+// keyFormat shows what the document's API keys look like.
+func keyFormat(document *huma.OpenAPI) string {
+	return document.Components.SecuritySchemes[securityScheme].BearerFormat
 }
 
 // docOperation is an operation as the page shows it.

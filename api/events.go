@@ -20,13 +20,13 @@ const eventsPath = "/v1/events"
 
 func (s *Server) registerEvents() {
 	const tag = "Events"
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}/events", id: "list-payment-intent-events", tag: tag, scope: IntentsRead,
 		summary:     "List the events of a payment, oldest first",
 		description: "The same events, byte for byte, that webhooks carry. sequence is gapless.",
 		errors:      []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.intentEvents)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: eventsPath, id: "list-events", tag: tag, scope: IntentsRead,
 		summary: "List the events of all payments, oldest first",
 		description: "The log of everything that happened to your payments in the key's mode, to catch up from. Its order never changes, " +
@@ -34,7 +34,7 @@ func (s *Server) registerEvents() {
 			"Events are kept for 30 days or longer.",
 		errors: []int{http.StatusBadRequest},
 	}, s.eventLog)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: eventsPath + "/{id}", id: "get-event", tag: tag, scope: IntentsRead,
 		summary: "Get an event", errors: []int{http.StatusNotFound},
 	}, s.event)

@@ -94,6 +94,9 @@ func (b *bench) objects(requests map[string]collected, path string) map[string]s
 			ids["endpoint_id"] = b.send(requests["POST /v1/webhook_endpoints"], ids).want(http.StatusCreated).id()
 			d := b.do("POST", "/v1/webhook_endpoints/"+ids["endpoint_id"]+"/test", nil).want(http.StatusAccepted)
 			ids[name] = d.json["event_id"].(string)
+		case collection == "/v1/admin/keys": // one of a merchant's
+			merchant := b.objects(requests, "/v1/admin/merchants/{id}")
+			ids[name] = b.send(requests["POST /v1/admin/merchants/{id}/keys"], merchant).want(http.StatusCreated).id()
 		case ids[name] == "":
 			b.t.Errorf("%s: the test knows no object of %s: make one here", path, collection)
 		}
@@ -101,10 +104,15 @@ func (b *bench) objects(requests map[string]collected, path string) map[string]s
 	return ids
 }
 
-// finish ends a payment: then its stream ends, and it can be retried.
-func (b *bench) finish(id string) {
+// prepare brings what the ids name into the state that an operation is for.
+func (b *bench) prepare(requests map[string]collected, o documented, ids map[string]string) {
 	b.t.Helper()
-	b.do("POST", "/v1/payment_intents/"+id+"/cancel", nil)
+	switch {
+	case strings.HasSuffix(o.path, "/{id}/stream"), strings.HasSuffix(o.path, "/{id}/retry"): // of a payment that has ended
+		b.do("POST", "/v1/payment_intents/"+ids["id"]+"/cancel", nil)
+	case o.method == http.MethodDelete && strings.HasSuffix(o.path, "/sponsorship"):
+		b.send(requests["PUT "+o.path], ids).want(http.StatusOK)
+	}
 }
 
 // TestOpenAPIExamplesWork: every operation's examples, as the document and the
@@ -115,6 +123,12 @@ func TestOpenAPIExamplesWork(t *testing.T) {
 	b.publish("ethereum", 10_000_000_000_000, 900, 500_000_000, 0)
 	b.publish("solana", 1, 13, 500_000_000, 0)
 	b.sponsorMerchant(b.merchant.ID, 10)
+	b.examplesWork()
+	b.operators().examplesWork()
+}
+
+func (b *bench) examplesWork() {
+	t := b.t
 	requests := b.collection()
 	for _, o := range b.contract().operations {
 		if o.path == "/v1/events/stream" {
@@ -126,9 +140,7 @@ func TestOpenAPIExamplesWork(t *testing.T) {
 			continue
 		}
 		ids := b.objects(requests, o.path)
-		if strings.HasSuffix(o.path, "/{id}/stream") || strings.HasSuffix(o.path, "/{id}/retry") {
-			b.finish(ids["id"])
-		}
+		b.prepare(requests, o, ids)
 		a := b.send(item, ids)
 		if err := o.check(a); err != nil || a.StatusCode >= 300 {
 			t.Errorf("%s: %d %.300s: %.600v", o, a.StatusCode, a.raw, err)

@@ -4,7 +4,7 @@ import "time"
 
 // WaitForRedis lets requests wait longer than in production, so that a busy
 // machine is not taken for a dead Redis. It must precede the first request.
-func (s *Server) WaitForRedis(d time.Duration) { s.limiter.timeout = d }
+func (s *surface) WaitForRedis(d time.Duration) { s.limiter.timeout = d }
 
 // StreamTiming replaces how often a stream beats and polls, and how long a client
 // may take to accept what is written. It must precede the first stream.

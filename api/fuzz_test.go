@@ -20,8 +20,10 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"pgregory.net/rapid"
 
+	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
 )
 
 // fuzzRequests is how much is sent; -rapid.seed, which a failure prints, begins
@@ -54,24 +56,35 @@ func TestEveryRouteTakesAnything(t *testing.T) {
 	b := setup(t)
 	b.publish("ethereum", 10_000_000_000_000, 900, 500_000_000, 0)
 	b.publish("solana", 1, 13, 500_000_000, 0)
-	requests := b.collection()
-	for _, o := range b.contract().operations {
-		t.Run(o.String(), func(t *testing.T) {
-			f := newFuzzer(b, o, requests)
-			rapid.Check(t, f.once)
-		})
+	for _, b := range []*bench{b, b.operators()} {
+		requests := b.collection()
+		for _, o := range b.contract().operations {
+			t.Run(o.String(), func(t *testing.T) {
+				f := newFuzzer(b, o, requests)
+				rapid.Check(t, f.once)
+			})
+		}
+		b.do("GET", "/health", nil).want(200)
 	}
-	b.do("GET", "/health", nil).want(200)
 	b.create()
 }
 
-// newFuzzer makes a merchant with an object for each parameter of the path, and
-// a stranger with others.
+// callers makes three keys: one that may do everything, one that may too but is
+// another's, and one that may do less.
+func (b *bench) callers() (own, stranger, less string) {
+	b.t.Helper()
+	if b.admin != nil {
+		return b.issue("", store.Admin), b.issue("", store.Admin), b.issue("", store.Admin, api.AdminRead)
+	}
+	merchant := storetest.Merchant(b.t, b.store, funds).ID
+	return b.issue(merchant, payment.Live), b.issue(storetest.Merchant(b.t, b.store, funds).ID, payment.Live), b.issue(merchant, payment.Test)
+}
+
+// newFuzzer makes a caller with an object for each parameter of the path, and a
+// stranger with others.
 func newFuzzer(b *bench, o documented, requests map[string]collected) *fuzzer {
 	f := &fuzzer{bench: b, o: o, ids: make(map[string][]any)}
-	stranger := b.issue(storetest.Merchant(b.t, b.store, funds).ID, payment.Live)
-	merchant := storetest.Merchant(b.t, b.store, funds).ID
-	own := b.issue(merchant, payment.Live)
+	own, stranger, less := b.callers()
 	for _, key := range []string{stranger, own, own} {
 		b.key = key
 		for name, id := range b.objects(requests, o.path) {
@@ -79,7 +92,7 @@ func newFuzzer(b *bench, o documented, requests map[string]collected) *fuzzer {
 		}
 	}
 	f.auths = []string{"", "Bearer", "Bearer x", "Basic c2s6eA==", "Bearer " + strings.Repeat("k", 4000), "Bearer " + own[:53] + "!",
-		"Bearer " + stranger, "Bearer " + b.issue(merchant, payment.Test), "bearer " + own, "Bearer " + own + " "}
+		"Bearer " + stranger, "Bearer " + less, "bearer " + own, "Bearer " + own + " "}
 	return f
 }
 

@@ -70,8 +70,9 @@ func words(command string) []string {
 // that kind.
 func TestHandbookExamplesWork(t *testing.T) {
 	t.Parallel()
-	for file, least := range map[string]int{"../docs/api.md": 7, "../docs/webhooks.md": 1, "../README.md": 1} {
+	for file, least := range map[string]int{"../docs/api.md": 7, "../docs/operations.md": 3, "../docs/webhooks.md": 1, "../README.md": 1} {
 		b := setup(t)
+		operators := b.operators()
 		ahead := min(0, time.Until(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)).Truncate(time.Second)) // then the deadline of an example is to come
 		b.clock.Store(int64(ahead.Seconds()))
 		b.publish("ethereum", 10_000_000_000_000, 900, 500_000_000, -ahead)
@@ -87,7 +88,7 @@ func TestHandbookExamplesWork(t *testing.T) {
 		})
 		filled := strings.NewReplacer("https://pay.example.com", b.http.URL, "$SETTLE_API_URL", b.http.URL, "$URL", b.http.URL,
 			"$SETTLE_API_KEY", b.key, "$CURSOR", cursor, "pi_...", second.id(),
-			"qt_...", b.do("POST", "/v1/quotes", order()).want(201).id())
+			"$ADMIN_URL", operators.http.URL, "$ADMIN_KEY", operators.key, "mer_...", merchant, "qt_...", b.do("POST", "/v1/quotes", order()).want(201).id())
 		examples := examplesIn(t, file)
 		if len(examples) < least {
 			t.Errorf("%s: %d examples were found, want %d", file, len(examples), least)

@@ -34,12 +34,13 @@ const (
 
 var peppers = config.Keyring{{ID: "p1", Key: bytes.Repeat([]byte{7, 3}, 16)}}
 
-// bench is an API on a database of its own.
+// bench is an API on a database of its own: the merchants', or the operators'.
 type bench struct {
 	t            testing.TB
 	store        *store.Store
 	sql          *pgx.Conn
-	server       *api.Server
+	server       *api.Server // the merchants'
+	admin        *api.Admin  // the operators', see operators
 	http         *httptest.Server
 	temporal     *temporalDouble
 	destinations *destinations
@@ -66,6 +67,34 @@ func setup(t testing.TB) *bench {
 // serve starts an API with the peppers on the bench's database.
 func (b *bench) serve(peppers config.Keyring, changes ...func(*api.Deps)) {
 	b.t.Helper()
+	var err error
+	if b.server, err = api.New(b.deps(peppers, changes...)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.listen(b.server)
+}
+
+// operators starts the operators' API on the bench's database. It comes with the
+// key of an operator who may do everything.
+func (b *bench) operators(changes ...func(*api.Deps)) *bench {
+	b.t.Helper()
+	o := &bench{t: b.t, store: b.store, sql: b.sql, temporal: b.temporal, destinations: b.destinations, merchant: b.merchant}
+	var err error
+	if o.admin, err = api.NewAdmin(o.deps(peppers, changes...)); err != nil {
+		b.t.Fatal(err)
+	}
+	o.listen(o.admin)
+	o.key = o.issue("", store.Admin)
+	return o
+}
+
+func (b *bench) listen(h http.Handler) {
+	b.http = httptest.NewServer(h)
+	b.t.Cleanup(b.http.Close)
+}
+
+func (b *bench) deps(peppers config.Keyring, changes ...func(*api.Deps)) api.Deps {
+	b.t.Helper()
 	sealer, err := webhooks.NewSealer("w1", map[string][]byte{"w1": bytes.Repeat([]byte{9, 4}, 16)})
 	if err != nil {
 		b.t.Fatal(err)
@@ -84,11 +113,7 @@ func (b *bench) serve(peppers config.Keyring, changes ...func(*api.Deps)) {
 	for _, change := range changes {
 		change(&deps)
 	}
-	if b.server, err = api.New(deps); err != nil {
-		b.t.Fatal(err)
-	}
-	b.http = httptest.NewServer(b.server)
-	b.t.Cleanup(b.http.Close)
+	return deps
 }
 
 // relay runs the server's relay until it is stopped or the test ends.
@@ -109,11 +134,11 @@ func (b *bench) relay() (stop func()) {
 
 func (b *bench) issue(merchantID string, mode payment.Mode, scopes ...api.Scope) string {
 	b.t.Helper()
-	key, err := api.IssueKey(b.t.Context(), b.store, peppers, api.KeyRequest{MerchantID: merchantID, Mode: mode, Scopes: scopes, Actor: "test"})
+	key, err := api.IssueKey(b.t.Context(), b.store, peppers, api.KeyRequest{MerchantID: merchantID, Mode: mode, Scopes: scopes, Name: "test", Actor: "test"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return key
+	return key.Text
 }
 
 // answer is a response with its body read.

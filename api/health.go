@@ -18,17 +18,20 @@ import (
 // checkReadyTimeout bounds each check of /ready.
 const checkReadyTimeout = 3 * time.Second
 
-func (s *Server) registerHealth() {
-	register(s, operation{
-		method: http.MethodGet, path: "/health", id: "health", tag: "Service", public: true,
+func (s *surface) registerHealth() {
+	register(s.api, operation{
+		method: http.MethodGet, path: "/health", id: "health", tag: serviceTag, public: true,
 		summary: "Whether the process runs",
 	}, func(context.Context, *struct{}) (*healthOutput, error) {
 		var out healthOutput
 		out.Body.Status = "ok"
 		return &out, nil
 	})
-	register(s, operation{
-		method: http.MethodGet, path: "/ready", id: "ready", tag: "Service", public: true,
+}
+
+func (s *Server) registerReady() {
+	register(s.api, operation{
+		method: http.MethodGet, path: "/ready", id: "ready", tag: serviceTag, public: true,
 		summary:     "Whether payments can be accepted and made",
 		description: "503 if a check fails; the checks say which. Payments are accepted as long as the database answers, and wait for the rest.",
 	}, s.ready)

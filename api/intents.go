@@ -16,54 +16,54 @@ import (
 
 func (s *Server) registerIntents() {
 	const tag = "Payment intents"
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: intentsPath, id: "create-payment-intent", tag: tag, scope: IntentsWrite, status: http.StatusCreated,
 		summary: "Order a payment",
 		description: "A 201 means that the payment is stored together with the hold on your funds; from then on it is paid exactly once, " +
 			"ends otherwise with the hold released, or waits visibly for a person.",
 		errors: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge},
 	}, s.create)
-	answers[ChangedIntent](s, intentsPath, "201")
+	answers[ChangedIntent](s.api, intentsPath, "201")
 
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath, id: "list-payment-intents", tag: tag, scope: IntentsRead,
 		summary: "List payments, newest first", errors: []int{http.StatusBadRequest},
 	}, s.list)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}", id: "get-payment-intent", tag: tag, scope: IntentsRead,
 		summary: "Get a payment", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.get)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}/attempts", id: "list-payment-intent-attempts", tag: tag, scope: IntentsRead,
 		summary:     "List the attempts to make a payment, oldest first",
 		description: "Each with what was signed for it, what became of that, and the proof.",
 		errors:      []int{http.StatusNotFound},
 	}, s.attempts)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}/route", id: "get-payment-intent-route", tag: tag, scope: IntentsRead,
 		summary:     "Get the routing decisions of a payment, oldest first",
 		description: "As they were made, with the scores, fees and obstacles of then; nothing is computed anew.",
 		errors:      []int{http.StatusNotFound},
 	}, s.decisions)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}/timeline", id: "get-payment-intent-timeline", tag: tag, scope: IntentsRead,
 		summary: "See what happened to a payment, and when", errors: []int{http.StatusNotFound},
 	}, s.timeline)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: retryPath, id: "retry-payment-intent", tag: tag, scope: IntentsWrite, status: http.StatusCreated,
 		summary: "Order again what ended unpaid",
 		description: "Makes a new payment (retry_of) from the order of one that failed, expired, was canceled or rejected, with a hold of its own. " +
 			"Once per payment; a retry that ended unpaid can be retried itself.",
 		errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 	}, s.retry)
-	answers[ChangedIntent](s, retryPath, "201")
-	register(s, operation{
+	answers[ChangedIntent](s.api, retryPath, "201")
+	register(s.api, operation{
 		method: http.MethodPost, path: intentsPath + "/{id}/cancel", id: "cancel-payment-intent", tag: tag, scope: IntentsWrite,
 		summary:     "Stop a payment",
 		description: "Possible until signed bytes may have left us. Canceling twice is harmless.",
 		errors:      []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 	}, s.cancel)
-	answers[ChangedIntent](s, intentsPath+"/{id}/cancel", "200")
+	answers[ChangedIntent](s.api, intentsPath+"/{id}/cancel", "200")
 }
 
 // IntentPath names an intent.

@@ -16,28 +16,35 @@ import (
 	"github.com/settlehq/settle/config"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/telemetry"
 )
 
 // Scope is a permission of an API key.
 type Scope string
 
-// Scopes.
+// Scopes of merchants' keys, and of operators'.
 const (
 	IntentsWrite  Scope = "payment_intents:write" // create and cancel
 	IntentsRead   Scope = "payment_intents:read"  // get, list, events, quotes
 	BalancesRead  Scope = "balances:read"
 	WebhooksWrite Scope = "webhooks:write"
 	WebhooksRead  Scope = "webhooks:read"
+
+	AdminWrite Scope = "admin:write"
+	AdminRead  Scope = "admin:read"
 )
 
-// AllScopes is everything a key can be allowed.
-func AllScopes() []Scope {
+// AllScopes is everything that a key of the mode can be allowed.
+func AllScopes(mode payment.Mode) []Scope {
+	if mode == store.Admin {
+		return []Scope{AdminWrite, AdminRead}
+	}
 	return []Scope{IntentsWrite, IntentsRead, BalancesRead, WebhooksWrite, WebhooksRead}
 }
 
-// A key is sk_test_ or sk_live_, 8 characters that identify it, 32 that are
-// secret (190 bits), and 6 that check the rest (CRC-32), so that typos are
-// found, and scanners sure, without a database. All are base62.
+// A key is sk_test_, sk_live_ or sk_admin_, 8 characters that identify it, 32
+// that are secret (190 bits), and 6 that check the rest (CRC-32), so that typos
+// are found, and scanners sure, without a database. All are base62.
 const (
 	idLength       = 8
 	secretLength   = 32
@@ -45,12 +52,58 @@ const (
 	base62         = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// KeyRequest describes an API key to issue.
+// Key is an API key as operators see it: never its secret.
+type Key struct {
+	ID         string       `json:"id" example:"7Kq2mZ9x" doc:"The 8 characters that follow the prefix"`
+	Object     string       `json:"object" enum:"api_key"`
+	MerchantID string       `json:"merchant_id,omitempty" required:"true" example:"mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"` // "": an operator's
+	Mode       payment.Mode `json:"mode" enum:"test,live"`                                                                // or store.Admin
+	Name       string       `json:"name"`
+	State      string       `json:"state" enum:"valid,expired,revoked"`
+	Scopes     []string     `json:"scopes"`
+	CreatedAt  time.Time    `json:"created_at"`
+	ExpiresAt  *time.Time   `json:"expires_at" doc:"null: never"`
+	RevokedAt  *time.Time   `json:"revoked_at" doc:"null: not revoked"`
+	LastUsedAt *time.Time   `json:"last_used_at" doc:"To the minute; null: never"`
+}
+
+// IssuedKey is a key that was just made, with its text, which is a secret and
+// cannot be read again.
+type IssuedKey struct {
+	Key
+	Text string `json:"key" doc:"The whole key; shown only now" example:"sk_live_..."`
+}
+
+func showKey(k store.APIKey) Key {
+	state := "valid"
+	switch {
+	case k.RevokedAt != nil:
+		state = "revoked"
+	case !k.ValidAt(time.Now()):
+		state = "expired"
+	}
+	return Key{k.ID, "api_key", k.MerchantID, k.Mode, k.Name, state, k.Scopes, k.CreatedAt.UTC(), utc(k.ExpiresAt), utc(k.RevokedAt), utc(k.LastUsedAt)}
+}
+
+// ListKeys returns at most limit keys (0: all) of a merchant, or of everybody if
+// merchantID is empty, newest first, behind the cursor; more reports whether
+// others follow.
+func ListKeys(ctx context.Context, st *store.Store, merchantID string, after *store.Cursor, limit int) (keys []Key, more bool, err error) {
+	stored, more, err := st.APIKeys(ctx, merchantID, after, limit)
+	keys = make([]Key, len(stored))
+	for n, k := range stored {
+		keys[n] = showKey(k)
+	}
+	return keys, more, err
+}
+
+// KeyRequest describes an API key to issue: a merchant's, or with the mode
+// store.Admin and without a merchant, an operator's.
 type KeyRequest struct {
 	MerchantID string
 	Mode       payment.Mode
-	Scopes     []Scope // default: AllScopes
-	Name       string
+	Scopes     []Scope    // default: AllScopes
+	Name       string     // of an operator's: who it is
 	ExpiresAt  *time.Time // nil: never
 	Actor      string     // who issues it, for the audit log
 }
@@ -62,30 +115,37 @@ const (
 	DefaultOverlap = 24 * time.Hour
 )
 
+// Longest texts that operators give, in characters.
+const (
+	maxName   = 200
+	maxReason = 500
+)
+
 // IssueKey stores a new API key and returns it in full. It cannot be read
 // again: the database holds HMAC-SHA-256(pepper, secret) under the first of
-// the peppers. Errors: store.ErrRefused if the merchant does not exist.
-func IssueKey(ctx context.Context, st *store.Store, peppers config.Keyring, r KeyRequest) (string, error) {
-	var key string
+// the peppers. Errors: a *Problem if the request is not usable, and
+// store.ErrNotFound if the merchant does not exist.
+func IssueKey(ctx context.Context, st *store.Store, peppers config.Keyring, r KeyRequest) (IssuedKey, error) {
+	var key IssuedKey
 	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		key, err = issue(ctx, tx, peppers, r, "api_key.issued", nil)
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("issue api key: %w", err)
+		return IssuedKey{}, fmt.Errorf("issue api key: %w", err)
 	}
 	return key, nil
 }
 
 // RollKey issues a key that may do what the key with this id may, and has the
 // old one end after overlap, 0 to MaxOverlap, by the database's clock. The new
-// key's text is returned once; it expires at expires, or never. Errors:
-// store.ErrNotFound, and store.ErrRefused if the old key has ended.
-func RollKey(ctx context.Context, st *store.Store, peppers config.Keyring, id string, overlap time.Duration, expires *time.Time, actor string) (string, error) {
+// key expires at expires, or never. Errors: a *Problem if the times are not
+// usable, store.ErrNotFound, and store.ErrKeyEnded if the old key has ended.
+func RollKey(ctx context.Context, st *store.Store, peppers config.Keyring, id string, overlap time.Duration, expires *time.Time, actor string) (IssuedKey, error) {
 	if overlap < 0 || overlap > MaxOverlap {
-		return "", fmt.Errorf("roll api key %s: an overlap of %s: use 0 to %s", id, overlap, MaxOverlap)
+		return IssuedKey{}, fmt.Errorf("roll api key %s: an overlap of %s: use 0 to %s", id, overlap, MaxOverlap)
 	}
-	var key string
+	var key IssuedKey
 	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		old, err := tx.ExpireAPIKey(ctx, id, overlap)
 		if err != nil {
@@ -99,61 +159,88 @@ func RollKey(ctx context.Context, st *store.Store, peppers config.Keyring, id st
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("roll api key: %w", err)
+		return IssuedKey{}, fmt.Errorf("roll api key: %w", err)
 	}
 	return key, nil
 }
 
 // RevokeKey ends a key. Every process refuses it within a second; a key that
-// is revoked already stays as it is. Errors: store.ErrNotFound.
-func RevokeKey(ctx context.Context, st *store.Store, id, reason, actor string) error {
-	return st.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		if _, err := tx.RevokeAPIKey(ctx, id); err != nil {
+// is revoked already stays as it is. Errors: a *Problem if the reason is not
+// usable, and store.ErrNotFound.
+func RevokeKey(ctx context.Context, st *store.Store, id, reason, actor string) (Key, error) {
+	if errs := checkLength("#/reason", reason, 1, maxReason); len(errs) > 0 {
+		return Key{}, failFields(errs)
+	}
+	var key store.APIKey
+	err := st.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		if key, err = tx.RevokeAPIKey(ctx, id); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, store.AuditEntry{Actor: actor, Action: "api_key.revoked", ObjectID: id, Reason: reason})
+		return audit(ctx, tx, store.AuditEntry{Actor: actor, Action: "api_key.revoked", ObjectID: id, Reason: reason})
 	})
+	return showKey(key), err
+}
+
+// audit says in the audit log what an operator did, and by which request.
+func audit(ctx context.Context, tx *store.Tx, e store.AuditEntry) error {
+	e.RequestID = telemetry.RequestID(ctx)
+	return tx.Audit(ctx, e)
 }
 
 // issue stores a key and says so in the audit log, with more beside what the
 // key may do.
-func issue(ctx context.Context, tx *store.Tx, peppers config.Keyring, r KeyRequest, action string, more map[string]any) (string, error) {
+func issue(ctx context.Context, tx *store.Tx, peppers config.Keyring, r KeyRequest, action string, more map[string]any) (IssuedKey, error) {
 	if len(peppers) == 0 {
-		return "", errors.New("no pepper is configured, set SETTLE_API_KEY_PEPPERS")
+		return IssuedKey{}, errors.New("no pepper is configured, set SETTLE_API_KEY_PEPPERS")
 	}
-	if r.Mode != payment.Test && r.Mode != payment.Live {
-		return "", fmt.Errorf("mode %q: use test or live", r.Mode)
+	scopes, errs := r.check()
+	if len(errs) > 0 {
+		return IssuedKey{}, failFields(errs)
 	}
-	scopes, err := scopeNames(r.Scopes)
-	if err != nil {
-		return "", err
+	if r.Mode != store.Admin {
+		if _, err := tx.Merchant(ctx, r.MerchantID); err != nil {
+			return IssuedKey{}, err
+		}
 	}
 	pepper, key := peppers.Current(), newKey(r.Mode)
-	_, err = tx.CreateAPIKey(ctx, store.APIKey{
+	stored, err := tx.CreateAPIKey(ctx, store.APIKey{
 		ID: key.id, MerchantID: r.MerchantID, Mode: r.Mode, PepperID: pepper.ID, Hash: key.hash(pepper.Key),
 		Scopes: scopes, Name: r.Name, ExpiresAt: r.ExpiresAt,
 	})
 	if err != nil {
-		return "", err
+		return IssuedKey{}, err
 	}
 	detail := map[string]any{"merchant_id": r.MerchantID, "mode": r.Mode, "scopes": scopes, "name": r.Name, "expires_at": r.ExpiresAt}
 	maps.Copy(detail, more)
-	return key.String(), tx.Audit(ctx, store.AuditEntry{Actor: r.Actor, Action: action, ObjectID: key.id, Detail: detail})
+	return IssuedKey{showKey(stored), key.String()}, audit(ctx, tx, store.AuditEntry{Actor: r.Actor, Action: action, ObjectID: key.id, Detail: detail})
 }
 
-// scopeNames are the scopes as they are stored; none stands for all.
-func scopeNames(scopes []Scope) ([]string, error) {
-	if len(scopes) == 0 {
-		scopes = AllScopes()
+// check returns the scopes as they are stored, and all that is wrong.
+func (r KeyRequest) check() (scopes []string, errs []FieldError) {
+	switch r.Mode {
+	case payment.Test, payment.Live:
+		errs = checkLength("#/name", r.Name, 0, maxName)
+	case store.Admin:
+		errs = checkLength("#/name", r.Name, 1, maxName) // the audit log names operators by it
+	default:
+		errs = []FieldError{{"#/mode", FieldInvalid, fmt.Sprintf("%q is unknown: use test or live.", r.Mode)}}
 	}
-	var names []string
-	for _, s := range scopes {
-		if !slices.Contains(AllScopes(), s) {
-			return nil, fmt.Errorf("scope %q is unknown: use %v", s, AllScopes())
+	if (r.Mode == store.Admin) != (r.MerchantID == "") {
+		errs = append(errs, FieldError{"#/merchant", FieldInvalid, "Merchants' keys have a merchant, operators' keys have none."})
+	}
+	if r.ExpiresAt != nil && !r.ExpiresAt.After(time.Now()) {
+		errs = append(errs, FieldError{"#/expires_at", FieldInvalid, "Give a time to come, or none."})
+	}
+	if len(r.Scopes) == 0 {
+		r.Scopes = AllScopes(r.Mode)
+	}
+	for n, s := range r.Scopes {
+		if !slices.Contains(AllScopes(r.Mode), s) {
+			errs = append(errs, FieldError{fmt.Sprintf("#/scopes/%d", n), FieldInvalid, fmt.Sprintf("%q is unknown: use some of %v.", s, AllScopes(r.Mode))})
 		}
-		names = append(names, string(s))
+		scopes = append(scopes, string(s))
 	}
-	return names, nil
+	return scopes, errs
 }
 
 // KeyID returns the id of a key that is given in full, and other text as it is:
@@ -178,7 +265,7 @@ func newKey(mode payment.Mode) apiKey {
 // parseKey takes a key apart. ok is false if it cannot be one: wrong form, or
 // a checksum that does not fit.
 func parseKey(text string) (k apiKey, ok bool) {
-	for _, mode := range []payment.Mode{payment.Test, payment.Live} {
+	for _, mode := range []payment.Mode{payment.Test, payment.Live, store.Admin} {
 		rest, found := strings.CutPrefix(text, "sk_"+string(mode)+"_")
 		if !found || len(rest) != idLength+secretLength+checksumLength || strings.Trim(rest, base62) != "" {
 			continue

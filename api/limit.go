@@ -57,7 +57,6 @@ func (silent) Printf(context.Context, string, ...any) {}
 type limiter struct {
 	counts           *redis_rate.Limiter // nil: there is no limit
 	key, merchant    redis_rate.Limit
-	policy           string        // RateLimit-Policy
 	timeout          time.Duration // limitTimeout
 	now              func() time.Time
 	log              *zap.Logger
@@ -71,16 +70,24 @@ func newLimiter(client redis.UniversalClient, perSecond int, now func() time.Tim
 	l := &limiter{key: redis_rate.PerSecond(perSecond), merchant: redis_rate.PerSecond(2 * perSecond), timeout: limitTimeout, now: now, log: log}
 	if client != nil && perSecond > 0 {
 		l.counts = redis_rate.NewLimiter(client)
-		l.policy = fmt.Sprintf(`"default";q=%d;w=1, "merchant";q=%d;w=1`, l.key.Rate, l.merchant.Rate)
 	}
 	return l
 }
 
+// policy is the field RateLimit-Policy. An operator's key has only its own quota.
+func (l *limiter) policy(who principal) string {
+	own := fmt.Sprintf(`"default";q=%d;w=1`, l.key.Rate)
+	if who.ID == "" {
+		return own
+	}
+	return own + fmt.Sprintf(`, "merchant";q=%d;w=1`, l.merchant.Rate)
+}
+
 // limit is a huma middleware, behind authenticate. It tells how much is left in
 // the fields of draft-ietf-httpapi-ratelimit-headers, "default" being the key's.
-func (s *Server) limit(ctx huma.Context, next func(huma.Context)) {
+func (s *surface) limit(ctx huma.Context, next func(huma.Context)) {
 	who := caller(ctx.Context())
-	if who.ID == "" || s.limiter.counts == nil {
+	if who.Key.ID == "" || s.limiter.counts == nil {
 		next(ctx)
 		return
 	}
@@ -89,7 +96,7 @@ func (s *Server) limit(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	ctx.SetHeader("RateLimit-Policy", s.limiter.policy)
+	ctx.SetHeader("RateLimit-Policy", s.limiter.policy(who))
 	ctx.SetHeader("RateLimit", left.String())
 	if wait := left.wait(); wait > 0 {
 		p := fail(RateLimited, "")
@@ -141,7 +148,7 @@ func (l *limiter) take(ctx context.Context, who principal) quotas {
 	asked, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	key, err := l.counts.Allow(asked, "key:"+who.Key.ID, l.key)
-	if err == nil && key.Allowed == 0 {
+	if err == nil && (key.Allowed == 0 || who.ID == "") {
 		l.works()
 		return quotas{{"default", key}}
 	}

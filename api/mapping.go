@@ -29,6 +29,8 @@ func problemOf(err error) *Problem {
 		return fail(NotCancelable, "").because(err)
 	case errors.Is(err, store.ErrConflict):
 		return fail(Conflict, "").because(err)
+	case errors.Is(err, store.ErrKeyEnded):
+		return fail(APIKeyEnded, "").because(err)
 	case errors.Is(err, webhooks.ErrTooManyEndpoints):
 		return fail(WebhookEndpointLimit, "").because(err)
 	case errors.Is(err, webhooks.ErrEndpointDisabled):

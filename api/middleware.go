@@ -22,7 +22,7 @@ var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // observe gives every request its id, its deadline and its log line, and turns
 // a panic into an answer.
-func (s *Server) observe(c *gin.Context) {
+func (s *surface) observe(c *gin.Context) {
 	began := time.Now()
 	id := c.GetHeader(requestIDHeader)
 	if !saneRequestID.MatchString(id) {
@@ -70,7 +70,7 @@ func within(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	}
 }
 
-func (s *Server) recovered(c *gin.Context, r any) {
+func (s *surface) recovered(c *gin.Context, r any) {
 	telemetry.Add(c.Request.Context(), zap.String("panic", fmt.Sprint(r)), zap.ByteString("stack", debug.Stack()))
 	if !c.Writer.Written() {
 		s.reject(c, fail(InternalError, ""))
@@ -101,14 +101,14 @@ func logRequest(ctx context.Context, c *gin.Context, began time.Time) {
 }
 
 // reject answers outside huma.
-func (s *Server) reject(c *gin.Context, p *Problem) {
+func (s *surface) reject(c *gin.Context, p *Problem) {
 	s.finish(c.Request.Context(), p, c.Request.URL.Path)
 	p.write(c.Writer)
 	c.Abort()
 }
 
 // respond answers from a huma middleware.
-func (s *Server) respond(ctx huma.Context, p *Problem) {
+func (s *surface) respond(ctx huma.Context, p *Problem) {
 	s.prepare(ctx, p)
 	ctx.SetHeader("Content-Type", problemType)
 	ctx.SetStatus(p.Status)
@@ -117,14 +117,14 @@ func (s *Server) respond(ctx huma.Context, p *Problem) {
 
 // transform is huma's last hook before an answer is written: problems get what
 // depends on the request.
-func (s *Server) transform(ctx huma.Context, _ string, v any) (any, error) {
+func (s *surface) transform(ctx huma.Context, _ string, v any) (any, error) {
 	if p, ok := v.(*Problem); ok {
 		s.prepare(ctx, p)
 	}
 	return v, nil
 }
 
-func (s *Server) prepare(ctx huma.Context, p *Problem) {
+func (s *surface) prepare(ctx huma.Context, p *Problem) {
 	u := ctx.URL()
 	s.finish(ctx.Context(), p, u.Path)
 	h := http.Header{}
@@ -135,7 +135,7 @@ func (s *Server) prepare(ctx huma.Context, p *Problem) {
 }
 
 // finish completes a problem and puts it on the log line.
-func (s *Server) finish(ctx context.Context, p *Problem, path string) {
+func (s *surface) finish(ctx context.Context, p *Problem, path string) {
 	p.complete(s.publicURL, path, telemetry.RequestID(ctx))
 	telemetry.Add(ctx, zap.String("code", string(p.Code)))
 	if p.cause != nil {

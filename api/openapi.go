@@ -13,39 +13,55 @@ import (
 	"github.com/settlehq/settle/webhooks"
 )
 
-// version of the HTTP interface.
+// version of the HTTP interfaces.
 const version = "1.0.0"
 
+const serviceTag = "Service"
+
+// about is what the document of a surface says of it.
+type about struct {
+	title, description string
+	keyFormat, keyDoc  string // of the keys in the Authorization header
+	tags               []*huma.Tag
+}
+
+var aboutServer = about{
+	title:       "Settle",
+	description: "Durable stablecoin payments.",
+	keyFormat:   "sk_test_... or sk_live_...",
+	keyDoc:      "The mode of the key decides whether test or live objects are seen and made.",
+	tags: []*huma.Tag{
+		{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
+		{Name: "Sponsored payments", Description: "Payers' own money, moved by what they have signed, and gas that is ours."},
+		{Name: "Batches", Description: "Many payments in one file."},
+		{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
+		{Name: "Routing", Description: "What a payment would cost, and on which chains."},
+		{Name: "Schedules", Description: "Standing orders: payments at times to come."},
+		{Name: "Account", Description: "What may be spent."},
+		{Name: "Webhooks", Description: "Where events are sent, signed by Standard Webhooks."},
+		{Name: serviceTag, Description: "Whether the service works."},
+	},
+}
+
 // humaConfig is huma with our schema names, JSON only, and strict input.
-func (s *Server) humaConfig() huma.Config {
+func (s *surface) humaConfig(a about) huma.Config {
 	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
-				Title: "Settle", Version: version,
-				Description: "Durable stablecoin payments. Amounts are decimal strings, times RFC 3339 in UTC. " +
+				Title: a.title, Version: version,
+				Description: a.description + " Amounts are decimal strings, times RFC 3339 in UTC. " +
 					"Errors are `application/problem+json` with a stable `code`.",
 				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
 				Schemas: registry,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					securityScheme: {Type: "http", Scheme: "bearer", BearerFormat: "sk_test_... or sk_live_...",
-						Description: "The mode of the key decides whether test or live objects are seen and made."},
+					securityScheme: {Type: "http", Scheme: "bearer", BearerFormat: a.keyFormat, Description: a.keyDoc},
 				},
 			},
-			Tags: []*huma.Tag{
-				{Name: "Payment intents", Description: "Orders to pay, and what became of them."},
-				{Name: "Sponsored payments", Description: "Payers' own money, moved by what they have signed, and gas that is ours."},
-				{Name: "Batches", Description: "Many payments in one file."},
-				{Name: "Events", Description: "What happened to payments, in order: as lists to catch up from, and live."},
-				{Name: "Routing", Description: "What a payment would cost, and on which chains."},
-				{Name: "Schedules", Description: "Standing orders: payments at times to come."},
-				{Name: "Account", Description: "What may be spent."},
-				{Name: "Webhooks", Description: "Where events are sent, signed by Standard Webhooks."},
-				{Name: "Service", Description: "Whether the service works."},
-			},
+			Tags: a.tags,
 		},
 		Formats:                      huma.DefaultFormats,
 		DefaultFormat:                "application/json",
@@ -85,7 +101,7 @@ type operation struct {
 
 // register adds a route. What the handler returns as an error goes through
 // problemOf.
-func register[I, O any](s *Server, o operation, handler func(context.Context, *I) (*O, error)) {
+func register[I, O any](api huma.API, o operation, handler func(context.Context, *I) (*O, error)) {
 	op := huma.Operation{
 		Method: o.method, Path: o.path, OperationID: o.id, Summary: o.summary, Description: o.description,
 		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: maxBodyBytes + 1, Errors: o.errors,
@@ -102,7 +118,7 @@ func register[I, O any](s *Server, o operation, handler func(context.Context, *I
 	}
 	slices.Sort(op.Errors)
 	op.Errors = slices.Compact(op.Errors)
-	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, problemOf(err)
@@ -123,14 +139,14 @@ func refusals(input reflect.Type) []int {
 
 // answers adds the schema of a POST's answer whose bytes the handler renders
 // itself.
-func answers[T any](s *Server, path, status string) {
-	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
-	s.api.OpenAPI().Paths[path].Post.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
+func answers[T any](api huma.API, path, status string) {
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+	api.OpenAPI().Paths[path].Post.Responses[status].Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
 }
 
 // relax lets answers gain fields without breaking clients that check them
 // strictly; requests stay closed.
-func (s *Server) relax() {
+func (s *surface) relax() {
 	for name, schema := range s.api.OpenAPI().Components.Schemas.Map() {
 		if !strings.HasSuffix(name, "Request") && schema.Type == huma.TypeObject && schema.AdditionalProperties == false {
 			schema.AdditionalProperties = nil

@@ -217,6 +217,14 @@ func checkText(at, s string) []FieldError {
 	return nil
 }
 
+// checkLength is checkText for a text of least to most characters.
+func checkLength(at, s string, least, most int) []FieldError {
+	if n := utf8.RuneCountInString(s); n < least || n > most {
+		return []FieldError{{at, FieldInvalid, fmt.Sprintf("Use %d to %d characters.", least, most)}}
+	}
+	return checkText(at, s)
+}
+
 func checkMetadata(m map[string]string) []FieldError {
 	bad := func(at string) []FieldError {
 		return []FieldError{{at, MetadataInvalid, codeByName[MetadataInvalid].Remedy}}

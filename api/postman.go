@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -68,8 +67,8 @@ func postmanCollection(document *huma.OpenAPI, baseURL string) ([]byte, error) {
 	c := postman{
 		Info: postmanInfo{document.Info.Title, document.Info.Description, "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"},
 		Auth: postmanAuth{"bearer", []postmanPair{{Key: "token", Value: "{{apiKey}}"}}},
-		Variable: []postmanPair{{Key: "baseUrl", Value: cmp.Or(baseURL, "http://127.0.0.1:8080")},
-			{Key: "apiKey", Value: "", Description: "sk_test_... or sk_live_..."}},
+		Variable: []postmanPair{{Key: "baseUrl", Value: baseURL},
+			{Key: "apiKey", Value: "", Description: keyFormat(document)}},
 	}
 	for _, tag := range operations(document) {
 		folder := postmanItem{Name: tag.Name, Description: tag.Description}

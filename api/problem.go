@@ -71,8 +71,17 @@ func (p *Problem) because(err error) *Problem {
 	return p
 }
 
-// Error implements error.
-func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
+// Error implements error: what is wrong with each field, or else the detail.
+func (p *Problem) Error() string {
+	if len(p.Errors) == 0 {
+		return string(p.Code) + ": " + p.Detail
+	}
+	parts := make([]string, len(p.Errors))
+	for n, e := range p.Errors {
+		parts[n] = e.Pointer + ": " + e.Detail
+	}
+	return string(p.Code) + ": " + strings.Join(parts, " ")
+}
 
 // Unwrap returns what caused the problem; it is not shown to the client.
 func (p *Problem) Unwrap() error { return p.cause }
@@ -162,7 +171,7 @@ func messageOf(err error) string {
 
 var (
 	missing    = regexp.MustCompile(`^expected required property (\S+) to be present$`)
-	amountPath = regexp.MustCompile(`^#/(amount|max_fee)$`)
+	amountPath = regexp.MustCompile(`^#/(amount|max_amount|max_fee|max_fee_per_day|review_above)$`)
 )
 
 // fieldOf gives huma's finding our pointer and code.

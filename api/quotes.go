@@ -23,7 +23,7 @@ const (
 
 func (s *Server) registerQuotes() {
 	const tag = "Routing"
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: quotesPath, id: "create-quote", tag: tag, scope: IntentsRead, status: http.StatusCreated,
 		summary: "See what a payment would cost and which chain would be chosen",
 		description: "The same decision that a payment makes when it is routed, as things stand now. It reserves nothing; " +
@@ -31,7 +31,7 @@ func (s *Server) registerQuotes() {
 			"chain as long as it can, and over none whose network fee is beyond the quoted one and a quarter (or 0.01, if that is more).",
 		errors: []int{http.StatusBadRequest},
 	}, s.quote)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: quotesPath + "/{id}", id: "get-quote", tag: tag, scope: IntentsRead,
 		summary: "Get a quote", errors: []int{http.StatusNotFound},
 	}, s.getQuote)

@@ -23,24 +23,30 @@ func (b *bench) pool(n int) []*bench {
 	for i := range servers {
 		one := &bench{t: b.t, store: b.store, sql: b.sql, temporal: b.temporal, destinations: b.destinations, merchant: b.merchant, key: b.key}
 		one.serve(peppers)
-		one.http.Close()
-		listener, err := (&net.ListenConfig{}).Listen(b.t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		one.http.URL = "http://" + listener.Addr().String()
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- one.server.Run(ctx, listener, time.Second) }()
-		b.t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				b.t.Error(err)
-			}
-		})
+		one.run(one.server.Run)
 		servers[i] = one
 	}
 	return servers
+}
+
+// run serves the bench with the listener that it has in production.
+func (b *bench) run(run func(context.Context, net.Listener, time.Duration) error) {
+	b.t.Helper()
+	b.http.Close()
+	listener, err := (&net.ListenConfig{}).Listen(b.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.http.URL = "http://" + listener.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, listener, time.Second) }()
+	b.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Error(err)
+		}
+	})
 }
 
 const listeners = "FROM pg_stat_activity WHERE application_name = 'settle listen principals' AND datname = current_database()"
@@ -103,7 +109,7 @@ func TestRevocationIsInEffectWithinASecondEverywhere(t *testing.T) {
 			for _, s := range servers {
 				s.do("GET", list, nil, s.as(key)).want(200)
 			}
-			if err := api.RevokeKey(t.Context(), b.store, key[8:16], "leaked", "test"); err != nil {
+			if _, err := api.RevokeKey(t.Context(), b.store, key[8:16], "leaked", "test"); err != nil {
 				t.Fatal(err)
 			}
 			if took := refusedAfter(t, servers, key, time.Now()); took > 1500*time.Millisecond { // a second, and the requests of this test
@@ -166,7 +172,8 @@ func TestRollOverlaps(t *testing.T) {
 	b := setup(t)
 	old := b.issue(b.merchant.ID, payment.Test, api.IntentsRead)
 	roll := func(key string, overlap time.Duration) (string, error) {
-		return api.RollKey(t.Context(), b.store, peppers, api.KeyID(key), overlap, nil, "test")
+		fresh, err := api.RollKey(t.Context(), b.store, peppers, api.KeyID(key), overlap, nil, "test")
+		return fresh.Text, err
 	}
 	fresh, err := roll(old, time.Hour)
 	if err != nil || !strings.HasPrefix(fresh, "sk_test_") || fresh == old {

@@ -25,28 +25,28 @@ const (
 func (s *Server) registerSchedules() {
 	const tag = "Schedules"
 	act := func(verb, id, summary, description string, handler func(context.Context, *SchedulePath) (*scheduleOutput, error)) {
-		register(s, operation{
+		register(s.api, operation{
 			method: http.MethodPost, path: schedulesPath + "/{id}/" + verb, id: id, tag: tag, scope: IntentsWrite,
 			summary: summary, description: description, errors: []int{http.StatusNotFound, http.StatusConflict},
 		}, handler)
 	}
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: schedulesPath, id: "create-schedule", tag: tag, scope: IntentsWrite, status: http.StatusCreated,
 		summary: "Order payments at times to come",
 		description: "Once, or by a cron expression. At each due time a payment is created as by POST /v1/payment_intents, with its hold; one that " +
 			"cannot be is a failed run, and a schedule.run_failed event. Each due time is paid once at most.",
 		errors: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge},
 	}, s.createSchedule)
-	answers[Schedule](s, schedulesPath, "201")
-	register(s, operation{
+	answers[Schedule](s.api, schedulesPath, "201")
+	register(s.api, operation{
 		method: http.MethodGet, path: schedulesPath, id: "list-schedules", tag: tag, scope: IntentsRead,
 		summary: "List schedules, newest first", errors: []int{http.StatusBadRequest},
 	}, s.listSchedules)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: schedulesPath + "/{id}", id: "get-schedule", tag: tag, scope: IntentsRead,
 		summary: "Get a schedule", errors: []int{http.StatusNotFound},
 	}, s.getSchedule)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: schedulesPath + "/{id}/runs", id: "list-schedule-runs", tag: tag, scope: IntentsRead,
 		summary: "List what became of a schedule's due times, the latest first", errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.listRuns)
@@ -56,13 +56,13 @@ func (s *Server) registerSchedules() {
 				return payment.SchedulePaused, nil
 			})
 		})
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: schedulesPath + "/{id}/resume", id: "resume-schedule", tag: tag, scope: IntentsWrite,
 		summary:     "Pay again",
 		description: "What fell due while the schedule was paused is skipped, or paid now. Resuming twice is harmless.",
 		errors:      []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict},
 	}, s.resumeSchedule)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: schedulesPath + "/{id}/skip", id: "skip-schedule-run", tag: tag, scope: IntentsWrite,
 		summary:     "Leave one due time out",
 		description: "The next one, or the one that due_at names. Skipping it twice is harmless; it cannot be taken back.",

@@ -3,35 +3,17 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
-	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humagin"
-	"github.com/gin-gonic/gin"
 	"github.com/redis/go-redis/v9"
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/settlehq/settle/config"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/webhooks"
-)
-
-// Limits of a request. Each bounds what one client can cost us.
-const (
-	maxBodyBytes      = 64 << 10
-	maxHeaderBytes    = 16 << 10
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	requestTimeout    = 20 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
 )
 
 // Destinations knows the configured chains and what may be paid on them.
@@ -90,47 +72,53 @@ type Deps struct {
 	Now func() time.Time
 }
 
-// Server answers HTTP. It is an http.Handler, and Run serves it together with
-// its Relay.
+// withDefaults checks that what both APIs need is there.
+func (d Deps) withDefaults() (Deps, error) {
+	if d.Store == nil || d.Log == nil || len(d.Peppers) == 0 {
+		return d, errors.New("api: Store, Log and Peppers are required")
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return d, nil
+}
+
+// Server answers merchants over HTTP. It is an http.Handler, and Run serves it
+// together with its Relay.
 type Server struct {
+	*surface
 	store        *store.Store
 	temporal     client.Client
 	destinations Destinations
 	sponsors     Sponsor
 	chains       map[string]ChainInfo // by name and by CAIP-2 id
-	log          *zap.Logger
-	publicURL    string
 	sealer       *webhooks.Sealer
 	guard        webhooks.Guard
 	now          func() time.Time
 
-	keys      *keyring
-	limiter   *limiter
 	backlog   *backlog
 	relay     *Relay
 	scheduler *scheduler
 	streams   *streams
-	engine    *gin.Engine
-	api       huma.API
-	spec      spec
 }
 
 // New builds the server. It opens nothing and asks nobody.
 func New(d Deps) (*Server, error) {
-	switch {
-	case d.Store == nil, d.Temporal == nil, d.Destinations == nil, d.Log == nil, d.Sealer == nil:
-		return nil, errors.New("api: Store, Temporal, Destinations, Log and Sealer are required")
-	case len(d.Peppers) == 0 || d.TaskQueue == "":
-		return nil, errors.New("api: Peppers and TaskQueue are required")
+	d, err := d.withDefaults()
+	if err != nil {
+		return nil, err
 	}
-	if d.Now == nil {
-		d.Now = time.Now
+	if d.Temporal == nil || d.TaskQueue == "" || d.Destinations == nil || d.Sealer == nil {
+		return nil, errors.New("api: Temporal, TaskQueue, Destinations and Sealer are required")
+	}
+	shared, err := newSurface(d, aboutServer, payment.Test, payment.Live)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{
-		store: d.Store, temporal: d.Temporal, destinations: d.Destinations, sponsors: d.Sponsor, chains: make(map[string]ChainInfo),
-		log: d.Log, publicURL: strings.TrimRight(d.PublicURL, "/"), sealer: d.Sealer, guard: d.Guard, now: d.Now,
-		keys:      &keyring{store: d.Store, peppers: d.Peppers, now: d.Now, note: d.KeyUsed, log: d.Log, entries: make(map[string]*keyEntry)},
-		limiter:   newLimiter(d.Redis, d.RateLimit, d.Now, d.Log),
+		surface: shared,
+		store:   d.Store, temporal: d.Temporal, destinations: d.Destinations, sponsors: d.Sponsor, chains: make(map[string]ChainInfo),
+		sealer: d.Sealer, guard: d.Guard, now: d.Now,
 		backlog:   &backlog{store: d.Store, max: d.MaxBacklog, now: d.Now},
 		relay:     NewRelay(d.Store, d.Temporal, d.TaskQueue, d.Log),
 		scheduler: &scheduler{store: d.Store, temporal: d.Temporal, taskQueue: d.TaskQueue, now: d.Now},
@@ -144,20 +132,6 @@ func New(d Deps) (*Server, error) {
 
 // route registers every operation.
 func (s *Server) route() error {
-	gin.SetMode(gin.ReleaseMode)
-	s.engine = gin.New()
-	s.engine.HandleMethodNotAllowed = true
-	s.engine.RedirectTrailingSlash = false
-	s.engine.RedirectFixedPath = false
-	if err := s.engine.SetTrustedProxies(nil); err != nil {
-		return fmt.Errorf("api: %w", err)
-	}
-	s.engine.Use(s.observe)
-	s.engine.NoRoute(func(c *gin.Context) { s.reject(c, fail(RouteNotFound, "")) })
-	s.engine.NoMethod(func(c *gin.Context) { s.reject(c, fail(MethodNotAllowed, "")) })
-
-	s.api = humagin.New(s.engine, s.humaConfig())
-	s.api.UseMiddleware(s.authenticate, s.limit)
 	s.registerIntents()
 	s.registerSponsored()
 	s.registerEvents()
@@ -170,11 +144,9 @@ func (s *Server) route() error {
 	s.registerAccount()
 	s.registerWebhooks()
 	s.registerHealth()
-	return s.registerDocs()
+	s.registerReady()
+	return s.registerDocs(s.publicURL)
 }
-
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
 
 // Relay is the relay that this server hands accepted intents to. Run runs it;
 // who serves the handler in another way must run it too.
@@ -184,40 +156,8 @@ func (s *Server) Relay() *Relay { return s.relay }
 // ctx ends, then ends streams and lets requests under way finish for at most
 // grace. It returns nil after a clean stop.
 func (s *Server) Run(ctx context.Context, listener net.Listener, grace time.Duration) error {
-	server := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		if err := server.Shutdown(stop); err != nil {
-			return fmt.Errorf("stop serving: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error { return s.relay.Run(ctx) })
-	group.Go(func() error {
+	return s.run(ctx, listener, grace, s.relay.Run, s.streams.run, func(ctx context.Context) error {
 		sweep(ctx, s.log, s.scheduler.Sweep)
 		return nil
 	})
-	group.Go(func() error {
-		s.keys.listen(ctx)
-		return nil
-	})
-	group.Go(func() error { return s.streams.run(ctx) })
-	return group.Wait()
 }

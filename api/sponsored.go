@@ -52,7 +52,7 @@ type sponsoredInput struct {
 }
 
 func (s *Server) registerSponsored() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: sponsoredPath, id: "create-sponsored-payment", tag: "Sponsored payments", scope: IntentsWrite, status: http.StatusCreated,
 		summary: "Submit a payer's signed authorization",
 		description: "The payer has signed a transfer of their own money (EIP-3009); Settle submits it and pays the gas, and your balance is not touched. " +
@@ -60,7 +60,7 @@ func (s *Server) registerSponsored() {
 			"It settles when the chain has made just this transfer, whoever submitted it, and fails when it is proven that it never will.",
 		errors: []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge},
 	}, s.sponsor)
-	answers[payment.Resource](s, sponsoredPath, "201")
+	answers[payment.Resource](s.api, sponsoredPath, "201")
 }
 
 // sponsor accepts a sponsored payment.

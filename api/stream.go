@@ -26,14 +26,14 @@ const streamDescription = "Server-sent events; with `Upgrade: websocket` the sam
 
 func (s *Server) registerStreams() {
 	const tag = "Events"
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: intentsPath + "/{id}/stream", id: "stream-payment-intent", tag: tag, scope: IntentsRead,
 		summary: "Follow a payment live",
 		description: "All its events, or those behind `after`, then each as it happens. `id` is the event's sequence. " +
 			"The stream ends behind the event that ends the payment. " + streamDescription,
 		errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.streamIntent)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: eventsPath + "/stream", id: "stream-events", tag: tag, scope: IntentsRead,
 		summary: "Follow all payments live",
 		description: "The events of the log behind `after`, then each as it happens. `id` is a cursor, as `next_cursor` of the list is. " +

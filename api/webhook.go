@@ -18,42 +18,42 @@ const (
 )
 
 func (s *Server) registerWebhooks() {
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath, id: "create-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite, status: http.StatusCreated,
 		summary: "Register a webhook endpoint",
 		description: "The answer holds the signing secret, which is shown this once. Requests are signed by Standard Webhooks (standardwebhooks.com); " +
 			"drop repeated webhook-id, and order by data.object.sequence.",
 		errors: []int{http.StatusBadRequest, http.StatusConflict},
 	}, s.createEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: endpointsPath, id: "list-webhook-endpoints", tag: webhooksTag, scope: WebhooksRead,
 		summary: "List webhook endpoints, oldest first",
 	}, s.listEndpoints)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodGet, path: endpointsPath + "/{id}", id: "get-webhook-endpoint", tag: webhooksTag, scope: WebhooksRead,
 		summary: "Get a webhook endpoint", errors: []int{http.StatusNotFound},
 	}, s.getEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPatch, path: endpointsPath + "/{id}", id: "update-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite,
 		summary: "Change a webhook endpoint", description: "Fields that are left out stay as they are. Secret and api_version stay in any case.",
 		errors: []int{http.StatusBadRequest, http.StatusNotFound},
 	}, s.updateEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodDelete, path: endpointsPath + "/{id}", id: "delete-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite, status: http.StatusNoContent,
 		summary: "Delete a webhook endpoint", description: "What is still due at it is discarded. The log of what was sent stays with the events.",
 		errors: []int{http.StatusNotFound},
 	}, s.deleteEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath + "/{id}/disable", id: "disable-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite,
 		summary: "Stop sending to a webhook endpoint", description: "What is still due at it is discarded. Disabling twice is harmless.",
 		errors: []int{http.StatusNotFound},
 	}, s.disableEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath + "/{id}/enable", id: "enable-webhook-endpoint", tag: webhooksTag, scope: WebhooksWrite,
 		summary: "Send to a webhook endpoint again", description: "From the next event on; ask for what it missed with replay. Enabling twice is harmless.",
 		errors: []int{http.StatusNotFound, http.StatusConflict},
 	}, s.enableEndpoint)
-	register(s, operation{
+	register(s.api, operation{
 		method: http.MethodPost, path: endpointsPath + "/{id}/rotate_secret", id: "rotate-webhook-secret", tag: webhooksTag, scope: WebhooksWrite,
 		summary: "Give a webhook endpoint a new signing secret",
 		description: "The answer holds the new secret, which is shown this once. Until previous_secret_expires_at every request carries the signatures " +

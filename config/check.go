@@ -42,6 +42,7 @@ func (p *parser) check(c *Config, fields []setting) {
 	rule("SETTLE_TEMPORAL_NAMESPACE", c.TemporalNamespace, plainName.MatchString(c.TemporalNamespace), "is not a name", "use letters, digits, dots, dashes and underscores")
 	rule("SETTLE_TASK_QUEUE", c.TaskQueue, plainName.MatchString(c.TaskQueue), "is not a name", "use letters, digits, dots, dashes and underscores")
 	rule("SETTLE_API_ADDRESS", c.APIAddress, isHostPort(c.APIAddress), "is not host:port", "write it like 127.0.0.1:8080, or 0.0.0.0:8080 for all interfaces")
+	rule("SETTLE_ADMIN_ADDRESS", c.AdminAddress, isHostPort(c.AdminAddress), "is not host:port", "write it like 127.0.0.1:8081, and keep it from everybody but operators")
 	p.checkPublicURL(c, used)
 	p.checkKeyring("SETTLE_API_KEY_PEPPERS", c.APIKeyPeppers, c.Environment, func(n int) bool { return n >= 32 }, "32 bytes (64 hex digits) or more")
 	p.checkKeyring("SETTLE_WEBHOOK_KEYS", c.WebhookKeys, c.Environment, func(n int) bool { return n == 32 }, "exactly 32 bytes (64 hex digits)")

@@ -47,8 +47,9 @@ type Config struct {
 	TemporalNamespace string `env:"SETTLE_TEMPORAL_NAMESPACE" envDefault:"default" used:"api,worker,admin"`
 	TaskQueue         string `env:"SETTLE_TASK_QUEUE" envDefault:"settle" used:"api,worker,admin"`
 
-	APIAddress string `env:"SETTLE_API_ADDRESS" envDefault:"127.0.0.1:8080" used:"api"`
-	PublicURL  string `env:"SETTLE_PUBLIC_URL" used:"api"` // without trailing slash; Load fills in http://APIAddress
+	APIAddress   string `env:"SETTLE_API_ADDRESS" envDefault:"127.0.0.1:8080" used:"api"`
+	AdminAddress string `env:"SETTLE_ADMIN_ADDRESS" used:"api"` // empty: operators have no API
+	PublicURL    string `env:"SETTLE_PUBLIC_URL" used:"api"`    // without trailing slash; Load fills in http://APIAddress
 
 	// Requests per second and API key, and as many at once; twice as many for all
 	// keys of a merchant and mode together; 0: no limit. Redis counts them.

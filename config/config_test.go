@@ -88,6 +88,7 @@ func TestFaults(t *testing.T) {
 		{"namespace", map[string]string{"SETTLE_TEMPORAL_NAMESPACE": "a b"}, "SETTLE_TEMPORAL_NAMESPACE: is not a name"},
 		{"task queue", map[string]string{"SETTLE_TASK_QUEUE": "a/b"}, "SETTLE_TASK_QUEUE: is not a name"},
 		{"address", map[string]string{"SETTLE_API_ADDRESS": ":99999"}, "SETTLE_API_ADDRESS: is not host:port"},
+		{"admin address", map[string]string{"SETTLE_ADMIN_ADDRESS": "8081"}, "SETTLE_ADMIN_ADDRESS: is not host:port"},
 		{"environment", map[string]string{"SETTLE_ENV": "prod"}, `SETTLE_ENV: is unknown (value: "prod")`},
 		{"level", map[string]string{"SETTLE_LOG_LEVEL": "loud"}, "SETTLE_LOG_LEVEL: is unknown"},
 		{"format", map[string]string{"SETTLE_LOG_FORMAT": "xml"}, "SETTLE_LOG_FORMAT: is unknown"},

@@ -16,11 +16,12 @@ CREATE TABLE merchants (
   created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- A key is stored as HMAC-SHA-256(pepper, secret); id is its public prefix.
+-- A key is stored as HMAC-SHA-256(pepper, secret); id is its public prefix. An
+-- operator's key belongs to no merchant, and may do only what no merchant's may.
 CREATE TABLE api_keys (
-  id           text PRIMARY KEY,              -- the 8 characters after sk_test_ / sk_live_
-  merchant_id  text NOT NULL REFERENCES merchants,
-  mode         text NOT NULL CHECK (mode IN ('test', 'live')),
+  id           text PRIMARY KEY,              -- the 8 characters after sk_test_, sk_live_ or sk_admin_
+  merchant_id  text REFERENCES merchants,
+  mode         text NOT NULL CHECK (mode IN ('test', 'live', 'admin')),
   pepper_id    text NOT NULL,
   hash         bytea NOT NULL CHECK (length(hash) = 32),
   scopes       text[] NOT NULL,
@@ -28,7 +29,9 @@ CREATE TABLE api_keys (
   created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   expires_at   timestamptz,
   revoked_at   timestamptz,
-  last_used_at timestamptz
+  last_used_at timestamptz,
+  CHECK ((mode = 'admin') = (merchant_id IS NULL)),
+  CHECK (CASE mode WHEN 'admin' THEN scopes <@ ARRAY['admin:read', 'admin:write'] ELSE NOT scopes && ARRAY['admin:read', 'admin:write'] END)
 );
 CREATE INDEX api_keys_merchant ON api_keys (merchant_id);
 

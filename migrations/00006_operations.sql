@@ -48,7 +48,7 @@ CREATE TABLE audit_log (
   detail     jsonb NOT NULL DEFAULT '{}',
   at         timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX audit_log_object ON audit_log (object_id);
+CREATE INDEX audit_log_object ON audit_log (object_id, id);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- +goose Down

@@ -92,9 +92,7 @@ func (s *Store) ListBatches(ctx context.Context, merchantID string, mode payment
 	if err != nil {
 		return nil, false, fmt.Errorf("list batches: %w", err)
 	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
-	}
+	rows, more = page(rows, limit)
 	batches, err = batchesOf(rows)
 	return batches, more, err
 }

@@ -21,6 +21,9 @@ var (
 	// or two processes that disagree; retrying does not help.
 	ErrRefused = errors.New("refused by a database guard")
 
+	// ErrKeyEnded: the API key is revoked or expired.
+	ErrKeyEnded = errors.New("the key is revoked or expired already")
+
 	// ErrReferenceConflict: a ledger reference exists with other content (LG001).
 	ErrReferenceConflict = errors.New("ledger reference was posted with other content")
 	// ErrInsufficientFunds: a floored ledger account cannot cover it (LG002).

@@ -46,17 +46,32 @@ func (s *Store) Merchant(ctx context.Context, id string) (Merchant, error) {
 	return m, nil
 }
 
-// Merchants reads all merchants, oldest first.
-func (s *Store) Merchants(ctx context.Context) ([]Merchant, error) {
-	rows, err := s.queries.ListMerchants(ctx)
+// Merchant reads a merchant as it is now. ErrNotFound if there is none.
+func (tx *Tx) Merchant(ctx context.Context, id string) (Merchant, error) {
+	row, err := tx.GetMerchant(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("merchants: %w", err)
+		return Merchant{}, fmt.Errorf("merchant %s: %w", id, err)
 	}
-	merchants := make([]Merchant, len(rows))
+	return Merchant(row), nil
+}
+
+// Merchants reads at most limit merchants (0: all), newest first, that come
+// after the cursor (nil: from the newest on); more reports whether others follow.
+func (s *Store) Merchants(ctx context.Context, after *Cursor, limit int) (merchants []Merchant, more bool, err error) {
+	p := db.ListMerchantsParams{MaxRows: oneMore(limit)}
+	if after != nil {
+		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
+	}
+	rows, err := s.queries.ListMerchants(ctx, p)
+	if err != nil {
+		return nil, false, fmt.Errorf("merchants: %w", err)
+	}
+	rows, more = page(rows, limit)
+	merchants = make([]Merchant, len(rows))
 	for n, r := range rows {
 		merchants[n] = Merchant(r)
 	}
-	return merchants, nil
+	return merchants, more, nil
 }
 
 // ChangeMerchant applies change to the merchant's name and limits and returns
@@ -68,26 +83,29 @@ func (tx *Tx) ChangeMerchant(ctx context.Context, id string, change func(*Mercha
 	if _, err := tx.LockMerchant(ctx, id); err != nil {
 		return fault(err)
 	}
-	row, err := tx.GetMerchant(ctx, id)
-	if err != nil {
+	if before, err = tx.Merchant(ctx, id); err != nil {
 		return fault(err)
 	}
-	before, after = Merchant(row), Merchant(row)
+	after = before
 	change(&after)
-	row, err = tx.UpdateMerchant(ctx, db.UpdateMerchantParams{ID: id, Name: after.Name, ReviewAbove: after.ReviewAbove, MaxAmount: after.MaxAmount})
+	row, err := tx.UpdateMerchant(ctx, db.UpdateMerchantParams{ID: id, Name: after.Name, ReviewAbove: after.ReviewAbove, MaxAmount: after.MaxAmount})
 	if err != nil {
 		return fault(err)
 	}
 	return before, Merchant(row), nil
 }
 
+// Admin is the mode of operators' keys. They belong to no merchant and see no
+// payments.
+const Admin payment.Mode = "admin"
+
 // APIKey is what is stored of an API key: never its secret.
 type APIKey struct {
-	ID         string // the public prefix
-	MerchantID string
-	Mode       payment.Mode
-	PepperID   string // names the pepper that Hash was made with
-	Hash       []byte // HMAC-SHA-256(pepper, secret), 32 bytes
+	ID         string       // the public prefix
+	MerchantID string       // "": an operator's
+	Mode       payment.Mode // or Admin
+	PepperID   string       // names the pepper that Hash was made with
+	Hash       []byte       // HMAC-SHA-256(pepper, secret), 32 bytes
 	Scopes     []string
 	Name       string
 	CreatedAt  time.Time
@@ -102,13 +120,13 @@ func (k APIKey) ValidAt(at time.Time) bool {
 }
 
 // CreateAPIKey inserts a key and returns it as stored. ErrConflict if the id is
-// taken, ErrRefused if the merchant does not exist.
+// taken, ErrRefused if the merchant does not exist, or the scopes are not of its mode.
 func (tx *Tx) CreateAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 	if k.Scopes == nil {
 		k.Scopes = []string{}
 	}
 	row, err := tx.InsertAPIKey(ctx, db.InsertAPIKeyParams{
-		ID: k.ID, MerchantID: k.MerchantID, Mode: string(k.Mode), PepperID: k.PepperID, Hash: k.Hash,
+		ID: k.ID, MerchantID: given(k.MerchantID), Mode: string(k.Mode), PepperID: k.PepperID, Hash: k.Hash,
 		Scopes: k.Scopes, Name: k.Name, ExpiresAt: k.ExpiresAt,
 	})
 	if err != nil {
@@ -118,33 +136,44 @@ func (tx *Tx) CreateAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 }
 
 // Principal reads a key, also one that is revoked or expired, and its merchant,
-// both as they are now. ErrNotFound if there is none.
+// both as they are now. The merchant of an operator's key is the zero one.
+// ErrNotFound if there is no such key.
 func (s *Store) Principal(ctx context.Context, keyID string) (APIKey, Merchant, error) {
 	row, err := s.queries.GetPrincipal(ctx, keyID)
 	if err != nil {
 		return APIKey{}, Merchant{}, fmt.Errorf("api key %s: %w", keyID, err)
 	}
-	return apiKeyOf(row.ApiKey), Merchant(row.Merchant), nil
+	key := apiKeyOf(row.ApiKey)
+	if key.MerchantID == "" {
+		return key, Merchant{}, nil
+	}
+	return key, Merchant{key.MerchantID, *row.Name, row.ReviewAbove, row.MaxAmount, *row.CreatedAt}, nil
 }
 
-// APIKeys reads the keys of a merchant, or of all if merchantID is empty,
-// oldest first.
-func (s *Store) APIKeys(ctx context.Context, merchantID string) ([]APIKey, error) {
-	rows, err := s.queries.ListAPIKeys(ctx, merchantID)
-	if err != nil {
-		return nil, fmt.Errorf("api keys of %s: %w", merchantID, err)
+// APIKeys reads at most limit keys (0: all) of a merchant, or of everybody if
+// merchantID is empty, newest first, that come after the cursor (nil: from the
+// newest on); more reports whether others follow.
+func (s *Store) APIKeys(ctx context.Context, merchantID string, after *Cursor, limit int) (keys []APIKey, more bool, err error) {
+	p := db.ListAPIKeysParams{MerchantID: merchantID, MaxRows: oneMore(limit)}
+	if after != nil {
+		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
 	}
-	keys := make([]APIKey, len(rows))
+	rows, err := s.queries.ListAPIKeys(ctx, p)
+	if err != nil {
+		return nil, false, fmt.Errorf("api keys of %s: %w", merchantID, err)
+	}
+	rows, more = page(rows, limit)
+	keys = make([]APIKey, len(rows))
 	for n, r := range rows {
 		keys[n] = apiKeyOf(r)
 	}
-	return keys, nil
+	return keys, more, nil
 }
 
 // ExpireAPIKey has a valid key end after overlap by the database's clock, or
 // when it would have ended anyway if that is sooner, and returns it as stored.
 // Another transaction that expires it waits for this one. ErrNotFound if there
-// is no such key, ErrRefused if it has ended already.
+// is no such key, ErrKeyEnded if it has ended already.
 func (tx *Tx) ExpireAPIKey(ctx context.Context, id string, overlap time.Duration) (APIKey, error) {
 	fault := func(err error) (APIKey, error) {
 		return APIKey{}, fmt.Errorf("expire api key %s: %w", id, err)
@@ -155,7 +184,7 @@ func (tx *Tx) ExpireAPIKey(ctx context.Context, id string, overlap time.Duration
 	}
 	key := apiKeyOf(row.ApiKey)
 	if !key.ValidAt(row.At) {
-		return fault(fmt.Errorf("%w: it is revoked or expired already", ErrRefused))
+		return fault(ErrKeyEnded)
 	}
 	end := row.At.Add(overlap)
 	if key.ExpiresAt != nil && key.ExpiresAt.Before(end) {
@@ -188,11 +217,15 @@ func (s *Store) NoteKeyUse(ctx context.Context, id string) error {
 }
 
 func apiKeyOf(r db.ApiKey) APIKey {
-	return APIKey{
-		ID: r.ID, MerchantID: r.MerchantID, Mode: payment.Mode(r.Mode), PepperID: r.PepperID, Hash: r.Hash,
+	k := APIKey{
+		ID: r.ID, Mode: payment.Mode(r.Mode), PepperID: r.PepperID, Hash: r.Hash,
 		Scopes: r.Scopes, Name: r.Name, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt,
 		LastUsedAt: r.LastUsedAt,
 	}
+	if r.MerchantID != nil {
+		k.MerchantID = *r.MerchantID
+	}
+	return k
 }
 
 // EveryChain stands for all chains in BlockAddress.

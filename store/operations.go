@@ -47,6 +47,18 @@ func (s *Store) AuditLog(ctx context.Context, objectID string) ([]db.AuditLog, e
 	return entries, nil
 }
 
+// AuditPage returns at most limit audit entries, newest first, of an object, or
+// of all if objectID is empty, that are older than the entry with the id before
+// (nil: from the newest on); more reports whether others follow.
+func (s *Store) AuditPage(ctx context.Context, objectID string, before *int64, limit int) (entries []db.AuditLog, more bool, err error) {
+	rows, err := s.queries.PageAudit(ctx, db.PageAuditParams{ObjectID: given(objectID), Before: before, MaxRows: int32(limit) + 1})
+	if err != nil {
+		return nil, false, fmt.Errorf("audit log of %s: %w", objectID, err)
+	}
+	entries, more = page(rows, limit)
+	return entries, more, nil
+}
+
 // SaveConditions notes what a worker saw of a chain at observedAt. An older
 // observation never replaces a newer one.
 func (s *Store) SaveConditions(ctx context.Context, chain payment.Chain, worker string, conditions json.RawMessage, observedAt time.Time) error {

@@ -48,6 +48,24 @@ type Cursor struct {
 	ID        string
 }
 
+// oneMore is how many rows tell whether others follow a page; nil for limit 0,
+// which is all.
+func oneMore(limit int) *int32 {
+	if limit == 0 {
+		return nil
+	}
+	n := int32(limit) + 1
+	return &n
+}
+
+// page cuts rows to limit (0: all), and reports whether that left some out.
+func page[T any](rows []T, limit int) (cut []T, more bool) {
+	if limit == 0 || len(rows) <= limit {
+		return rows, false
+	}
+	return rows[:limit], true
+}
+
 // ListIntents returns at most limit intents, newest first, that come after the
 // cursor (nil: from the newest on); more reports whether others follow. An
 // intent keeps its place for ever.
@@ -73,9 +91,7 @@ func (s *Store) ListIntents(ctx context.Context, f ListFilter, after *Cursor, li
 	if err != nil {
 		return nil, false, fmt.Errorf("list intents: %w", err)
 	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
-	}
+	rows, more = page(rows, limit)
 	intents, err = intentsOf(rows)
 	return intents, more, err
 }

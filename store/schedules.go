@@ -56,9 +56,7 @@ func (s *Store) ListSchedules(ctx context.Context, f ScheduleFilter, after *Curs
 	if err != nil {
 		return nil, false, fmt.Errorf("list schedules: %w", err)
 	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
-	}
+	rows, more = page(rows, limit)
 	schedules, err = schedulesOf(rows)
 	return schedules, more, err
 }
@@ -156,9 +154,7 @@ func (s *Store) ScheduleRuns(ctx context.Context, scheduleID string, before *tim
 	if err != nil {
 		return nil, false, fmt.Errorf("runs of %s: %w", scheduleID, err)
 	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
-	}
+	rows, more = page(rows, limit)
 	return runsOf(rows), more, nil
 }
 

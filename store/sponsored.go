@@ -29,10 +29,14 @@ func (s *Store) Sponsorship(ctx context.Context, merchantID string) (Sponsorship
 	return Sponsorship(row), nil
 }
 
-// Sponsor sets a merchant's sponsorship. ErrRefused if there is no such
-// merchant, or a day's limit is below that of one payment.
+// Sponsor sets a merchant's sponsorship. ErrNotFound if there is no such
+// merchant, ErrRefused if a day's limit is below that of one payment.
 func (tx *Tx) Sponsor(ctx context.Context, merchantID string, p Sponsorship) error {
-	if err := tx.PutSponsorship(ctx, db.PutSponsorshipParams{MerchantID: merchantID, MaxFee: p.MaxFee, MaxFeePerDay: p.MaxFeePerDay}); err != nil {
+	_, err := tx.GetMerchant(ctx, merchantID)
+	if err == nil {
+		err = tx.PutSponsorship(ctx, db.PutSponsorshipParams{MerchantID: merchantID, MaxFee: p.MaxFee, MaxFeePerDay: p.MaxFeePerDay})
+	}
+	if err != nil {
 		return fmt.Errorf("sponsor merchant %s: %w", merchantID, err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/store"
 )
@@ -98,13 +99,13 @@ func TestMerchantsFromTheCommandLine(t *testing.T) {
 		t.Errorf("audit log: %s", got)
 	}
 	for want, args := range map[string][]string{
-		"not found":             {"merchants", "set", "mer_nobody", "--name", "x"},
-		"nothing to change":     {"merchants", "set", id},
-		"write it like":         {"merchants", "set", id, "--max-amount", "lots"},
-		"use table or json":     {"merchants", "list", "--output", "yaml"},
-		"use test or live":      {"books", "deposit", "--merchant", id, "--mode", "prod", "--chain", "ethereum", "--amount", "1", "--reference", "r"},
-		`flag(s) "name" not`:    {"merchants", "create"},
-		"mer_nobody: not found": {"books", "deposit", "--merchant", "mer_nobody", "--mode", "live", "--chain", "ethereum", "--amount", "1", "--reference", "r"},
+		"not found":              {"merchants", "set", "mer_nobody", "--name", "x"},
+		"at least one of the":    {"merchants", "set", id},
+		"#/max_amount: Write it": {"merchants", "set", id, "--max-amount", "lots"},
+		"use table or json":      {"merchants", "list", "--output", "yaml"},
+		"use test or live":       {"books", "deposit", "--merchant", id, "--mode", "prod", "--chain", "ethereum", "--amount", "1", "--reference", "r"},
+		`flag(s) "name" not`:     {"merchants", "create"},
+		"mer_nobody: not found":  {"books", "deposit", "--merchant", "mer_nobody", "--mode", "live", "--chain", "ethereum", "--amount", "1", "--reference", "r"},
 	} {
 		if _, err := tt.try(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("settle %v: %v, want %q", args, err, want)
@@ -131,8 +132,8 @@ func TestKeysFromTheCommandLine(t *testing.T) {
 		ExpiresAt *time.Time `json:"expires_at"`
 	}
 	tt.json(&list, "keys", "list", "--merchant", merchant)
-	if len(list) != 2 || list[0].State != "valid" || time.Until(*list[0].ExpiresAt) > time.Hour || list[1].State != "revoked" ||
-		len(list[1].Scopes) != 1 || list[1].Scopes[0] != "payment_intents:read" {
+	if len(list) != 2 || list[1].State != "valid" || time.Until(*list[1].ExpiresAt) > time.Hour || list[0].State != "revoked" ||
+		len(list[0].Scopes) != 1 || list[0].Scopes[0] != "payment_intents:read" {
 		t.Errorf("list: %+v", list)
 	}
 	if out := tt.run("keys", "list"); !strings.Contains(out, issued.ID) || strings.Contains(out, issued.Key) {
@@ -157,6 +158,42 @@ func TestKeysFromTheCommandLine(t *testing.T) {
 	}
 }
 
+func TestOperatorsKeysFromTheCommandLine(t *testing.T) {
+	tt := newTerminal(t)
+	key := tt.run("keys", "create", "--admin", "--name", "alice")
+	if !regexp.MustCompile(`^sk_admin_[0-9A-Za-z]{46}$`).MatchString(key) {
+		t.Fatalf("create prints %q", key)
+	}
+	reader := tt.run("keys", "create", "--admin", "--name", "bob", "--scopes", "admin:read", "--expires-in", "1h")
+	rolled := tt.run("keys", "roll", reader, "--overlap", "0s")
+	tt.run("keys", "revoke", rolled, "--reason", "left")
+	var list []api.Key
+	tt.json(&list, "keys", "list")
+	var shown []string
+	for _, k := range list {
+		shown = append(shown, strings.Join([]string{k.Name, k.MerchantID, string(k.Mode), k.State, strings.Join(k.Scopes, ",")}, " "))
+	}
+	if got := strings.Join(shown, "; "); got != "bob  admin revoked admin:read; bob  admin expired admin:read; alice  admin valid admin:write,admin:read" {
+		t.Errorf("list: %s", got)
+	}
+	if got := tt.audited(api.KeyID(key)) + ", " + tt.audited(api.KeyID(rolled)); got != "api_key.issued, api_key.rolled api_key.revoked" {
+		t.Errorf("audit log: %s", got)
+	}
+	merchant := storetest.Merchant(t, tt.store, 0).ID
+	for want, args := range map[string][]string{
+		"[merchant admin] are set":   {"keys", "create", "--admin", "--name", "alice", "--merchant", merchant},
+		"[mode admin] are set":       {"keys", "create", "--admin", "--name", "alice", "--mode", "live"},
+		"at least one of the":        {"keys", "create", "--name", "alice"},
+		"#/name: Use 1 to 200":       {"keys", "create", "--admin"},
+		`"balances:read" is unknown`: {"keys", "create", "--admin", "--name", "alice", "--scopes", "balances:read"},
+		`"admin:read" is unknown`:    {"keys", "create", "--merchant", merchant, "--scopes", "admin:read"},
+	} {
+		if out, err := tt.try(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("settle %v: %v, want %q\n%s", args, err, want, out)
+		}
+	}
+}
+
 func TestSponsoringFromTheCommandLine(t *testing.T) {
 	tt := newTerminal(t)
 	id := tt.run("merchants", "create", "--name", "Example Ltd")
@@ -165,13 +202,14 @@ func TestSponsoringFromTheCommandLine(t *testing.T) {
 	}
 	tt.run("merchants", "sponsor", id, "--max-fee", "0.5", "--max-fee-per-day", "30")
 	var shown struct {
-		Sponsorship *shownSponsorship `json:"sponsorship"`
+		Sponsorship *api.Sponsorship `json:"sponsorship"`
 	}
 	tt.json(&shown, "merchants", "show", id)
-	if shown.Sponsorship == nil || *shown.Sponsorship != (shownSponsorship{"0.500000", "30.000000"}) {
+	if shown.Sponsorship == nil || *shown.Sponsorship != (api.Sponsorship{MaxFee: "0.500000", MaxFeePerDay: "30.000000"}) {
 		t.Errorf("show: %+v", shown.Sponsorship)
 	}
 	tt.run("merchants", "unsponsor", id)
+	shown.Sponsorship = nil
 	if tt.json(&shown, "merchants", "show", id); shown.Sponsorship != nil {
 		t.Errorf("still sponsored: %+v", shown.Sponsorship)
 	}
@@ -180,8 +218,8 @@ func TestSponsoringFromTheCommandLine(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"not found":                          {"merchants", "unsponsor", id},
-		"not below it":                       {"merchants", "sponsor", id, "--max-fee", "2", "--max-fee-per-day", "1"},
-		"must be above 0":                    {"merchants", "sponsor", id, "--max-fee", "0", "--max-fee-per-day", "1"},
+		"It is below max_fee":                {"merchants", "sponsor", id, "--max-fee", "2", "--max-fee-per-day", "1"},
+		"#/max_fee: Give more than 0":        {"merchants", "sponsor", id, "--max-fee", "0", "--max-fee-per-day", "1"},
 		`required flag(s) "max-fee-per-day"`: {"merchants", "sponsor", id, "--max-fee", "2"},
 		"sponsor merchant mer_none":          {"merchants", "sponsor", "mer_none", "--max-fee", "1", "--max-fee-per-day", "1"},
 	} {

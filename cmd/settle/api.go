@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/settlehq/settle/api"
 	"github.com/settlehq/settle/chains"
@@ -53,18 +55,42 @@ func apiCommand() *cobra.Command {
 				defer func() { _ = client.Close() }() // nothing of ours is lost with it
 				deps.Redis = client
 			}
-			server, err := api.New(deps)
-			if err != nil {
-				return err
-			}
-			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.config.APIAddress)
-			if err != nil {
-				return fmt.Errorf("SETTLE_API_ADDRESS: %w", err)
-			}
-			p.log.Info("api ready", zap.String("address", listener.Addr().String()))
-			return server.Run(ctx, listener, p.config.WorkerStopTimeout)
+			return p.serve(ctx, deps)
 		},
 	}
+}
+
+// serve answers merchants, and operators if they have an address, until ctx ends.
+func (p *process) serve(ctx context.Context, deps api.Deps) error {
+	server, err := api.New(deps)
+	if err != nil {
+		return err
+	}
+	admin, err := api.NewAdmin(deps)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range []struct {
+		name, setting, address string
+		run                    func(context.Context, net.Listener, time.Duration) error
+	}{
+		{"api", "SETTLE_API_ADDRESS", p.config.APIAddress, server.Run},
+		{"admin api", "SETTLE_ADMIN_ADDRESS", p.config.AdminAddress, admin.Run},
+	} {
+		if s.address == "" {
+			continue
+		}
+		group.Go(func() error {
+			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.setting, err)
+			}
+			p.log.Info(s.name+" ready", zap.String("address", listener.Addr().String()))
+			return s.run(ctx, listener, p.config.WorkerStopTimeout)
+		})
+	}
+	return group.Wait()
 }
 
 // directory is the API's view of the configured chains.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -13,55 +14,23 @@ import (
 	"github.com/settlehq/settle/store"
 )
 
-// shownKey is an API key as operators see it.
-type shownKey struct {
-	ID         string       `json:"id"`
-	MerchantID string       `json:"merchant_id"`
-	Mode       payment.Mode `json:"mode"`
-	Name       string       `json:"name"`
-	State      string       `json:"state"` // valid, expired or revoked
-	Scopes     []string     `json:"scopes"`
-	CreatedAt  time.Time    `json:"created_at"`
-	ExpiresAt  *time.Time   `json:"expires_at"`
-	RevokedAt  *time.Time   `json:"revoked_at"`
-	LastUsedAt *time.Time   `json:"last_used_at"`
-}
-
-func showKey(k store.APIKey) shownKey {
-	state := "valid"
-	switch {
-	case k.RevokedAt != nil:
-		state = "revoked"
-	case !k.ValidAt(time.Now()):
-		state = "expired"
-	}
-	return shownKey{k.ID, k.MerchantID, k.Mode, k.Name, state, k.Scopes, k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.LastUsedAt}
-}
-
 var keyTitles = []string{"ID", "MERCHANT", "MODE", "NAME", "STATE", "EXPIRES", "LAST USED", "SCOPES"}
 
-func (k shownKey) row() []string {
-	return []string{k.ID, k.MerchantID, string(k.Mode), k.Name, k.State, when(k.ExpiresAt), when(k.LastUsedAt), strings.Join(k.Scopes, ",")}
+// keyRow is a key in a table; an operator's has no merchant.
+func keyRow(k api.Key) []string {
+	return []string{k.ID, cmp.Or(k.MerchantID, "-"), string(k.Mode), k.Name, k.State, when(k.ExpiresAt), when(k.LastUsedAt), strings.Join(k.Scopes, ",")}
 }
 
-// issuedKey is a key that was just made: nobody can read it again.
-type issuedKey struct {
-	ID  string `json:"id"`
-	Key string `json:"key"`
-}
-
-func showIssued(key string) result { return line(issuedKey{api.KeyID(key), key}, key) }
+// issued shows a key that was just made; nobody can read it again.
+func issued(key api.IssuedKey, err error) (result, error) { return line(key, key.Text), err }
 
 // expiry reads --expires-in; 0 is never.
-func expiry(after time.Duration) (*time.Time, error) {
-	switch {
-	case after < 0:
-		return nil, fmt.Errorf("--expires-in %s: use a time to come, e.g. 720h", after)
-	case after == 0:
-		return nil, nil
+func expiry(after time.Duration) *time.Time {
+	if after == 0 {
+		return nil
 	}
 	at := time.Now().Add(after)
-	return &at, nil
+	return &at
 }
 
 func keysCommand() *cobra.Command {
@@ -72,30 +41,32 @@ func createKeyCommand() *cobra.Command {
 	var merchant, mode, name string
 	var scopes []string
 	var expiresIn time.Duration
+	var admin bool
 	return operation{
-		use: "create", short: "Issue an API key and print it, once", required: []string{"merchant"},
-		example: "  settle keys create --merchant mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --mode live --name shop --scopes payment_intents:write,payment_intents:read",
+		use: "create", short: "Issue an API key to a merchant, or to an operator, and print it, once",
+		example: "  settle keys create --merchant mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --mode live --name shop --scopes payment_intents:write,payment_intents:read\n" +
+			"  settle keys create --admin --name alice --scopes admin:read",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&merchant, "merchant", "", "merchant id")
 			cmd.Flags().StringVar(&mode, "mode", "test", "test or live")
-			cmd.Flags().StringVar(&name, "name", "", "what the key is for")
-			cmd.Flags().StringSliceVar(&scopes, "scopes", nil, fmt.Sprintf("what it may do, separated by commas (default: everything: %v)", api.AllScopes()))
+			cmd.Flags().BoolVar(&admin, "admin", false, "an operator's key, for the admin API; needs --name")
+			cmd.Flags().StringVar(&name, "name", "", "what the key is for; of an operator's, who has it")
+			cmd.Flags().StringSliceVar(&scopes, "scopes", nil, fmt.Sprintf("what it may do, separated by commas (default: everything: %v, with --admin %v)",
+				api.AllScopes(payment.Live), api.AllScopes(store.Admin)))
 			cmd.Flags().DurationVar(&expiresIn, "expires-in", 0, "how long it is valid, e.g. 720h (default: for ever)")
+			cmd.MarkFlagsOneRequired("merchant", "admin")
+			cmd.MarkFlagsMutuallyExclusive("merchant", "admin")
+			cmd.MarkFlagsMutuallyExclusive("mode", "admin")
 		},
 		run: func(ctx context.Context, p *process, _ []string) (result, error) {
-			expires, err := expiry(expiresIn)
-			if err != nil {
-				return result{}, err
+			r := api.KeyRequest{MerchantID: merchant, Mode: payment.Mode(mode), Name: name, ExpiresAt: expiry(expiresIn), Actor: operator()}
+			if admin {
+				r.Mode = store.Admin
 			}
-			r := api.KeyRequest{MerchantID: merchant, Mode: payment.Mode(mode), Name: name, ExpiresAt: expires, Actor: operator()}
 			for _, s := range scopes {
 				r.Scopes = append(r.Scopes, api.Scope(s))
 			}
-			if _, err := p.store.Merchant(ctx, merchant); err != nil {
-				return result{}, err
-			}
-			key, err := api.IssueKey(ctx, p.store, p.config.APIKeyPeppers, r)
-			return showIssued(key), err
+			return issued(api.IssueKey(ctx, p.store, p.config.APIKeyPeppers, r))
 		},
 	}.command()
 }
@@ -103,17 +74,13 @@ func createKeyCommand() *cobra.Command {
 func listKeysCommand() *cobra.Command {
 	var merchant string
 	return operation{
-		use: "list", short: "List API keys, also those that have ended, oldest first",
+		use: "list", short: "List API keys, also those that have ended, newest first",
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&merchant, "merchant", "", "only this merchant's")
 		},
 		run: func(ctx context.Context, p *process, _ []string) (result, error) {
-			keys, err := p.store.APIKeys(ctx, merchant)
-			var shown []shownKey
-			for _, k := range keys {
-				shown = append(shown, showKey(k))
-			}
-			return listed(shown, keyTitles, shownKey.row), err
+			keys, _, err := api.ListKeys(ctx, p.store, merchant, nil, 0)
+			return listed(keys, keyTitles, keyRow), err
 		},
 	}.command()
 }
@@ -128,12 +95,7 @@ func rollKeyCommand() *cobra.Command {
 			cmd.Flags().DurationVar(&expiresIn, "expires-in", 0, "how long the new key is valid, e.g. 720h (default: for ever)")
 		},
 		run: func(ctx context.Context, p *process, args []string) (result, error) {
-			expires, err := expiry(expiresIn)
-			if err != nil {
-				return result{}, err
-			}
-			key, err := api.RollKey(ctx, p.store, p.config.APIKeyPeppers, api.KeyID(args[0]), overlap, expires, operator())
-			return showIssued(key), err
+			return issued(api.RollKey(ctx, p.store, p.config.APIKeyPeppers, api.KeyID(args[0]), overlap, expiry(expiresIn), operator()))
 		},
 	}.command()
 }
@@ -147,12 +109,8 @@ func revokeKeyCommand() *cobra.Command {
 			cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 		},
 		run: func(ctx context.Context, p *process, args []string) (result, error) {
-			id := api.KeyID(args[0])
-			if err := api.RevokeKey(ctx, p.store, id, reason, operator()); err != nil {
-				return result{}, err
-			}
-			k, _, err := p.store.Principal(ctx, id)
-			return listed([]shownKey{showKey(k)}, keyTitles, shownKey.row), err
+			k, err := api.RevokeKey(ctx, p.store, api.KeyID(args[0]), reason, operator())
+			return listed([]api.Key{k}, keyTitles, keyRow), err
 		},
 	}.command()
 }

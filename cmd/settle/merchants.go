@@ -2,46 +2,17 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/settlehq/settle/ledger"
-	"github.com/settlehq/settle/payment"
-	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/api"
 )
 
-// noLimit is how a limit is taken away.
+// noLimit is how a limit is taken away, and shown.
 const noLimit = "none"
 
-// shownMerchant is a merchant as operators see it, amounts in USDC.
-type shownMerchant struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	ReviewAbove *string   `json:"review_above"`
-	MaxAmount   *string   `json:"max_amount"`
-	CreatedAt   time.Time `json:"created_at"`
-}
-
-// shownBalance is what a merchant has in a mode, in USDC.
-type shownBalance struct {
-	Available string `json:"available"`
-	Held      string `json:"held"`
-}
-
-func showMerchant(m store.Merchant) shownMerchant {
-	limit := func(a *payment.Amount) *string {
-		if a == nil {
-			return nil
-		}
-		text := a.Decimal(payment.USDC.Decimals)
-		return &text
-	}
-	return shownMerchant{m.ID, m.Name, limit(m.ReviewAbove), limit(m.MaxAmount), m.CreatedAt.UTC()}
-}
-
-func (m shownMerchant) row() []string {
+// merchantRow is a merchant in a table.
+func merchantRow(m api.Merchant) []string {
 	limit := func(text *string) string {
 		if text == nil {
 			return noLimit
@@ -62,36 +33,18 @@ func (f *merchantFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.maxAmount, "max-amount", "", "payments above this many USDC are refused; none: no payment is")
 }
 
-// change returns what the flags do to a merchant.
-func (f *merchantFlags) change() (func(*store.Merchant), error) {
-	review, err := limitFlag("review-above", f.reviewAbove)
-	if err != nil {
-		return nil, err
-	}
-	most, err := limitFlag("max-amount", f.maxAmount)
-	if err != nil {
-		return nil, err
-	}
-	return func(m *store.Merchant) {
-		if f.name != "" {
-			m.Name = f.name
-		}
-		if f.reviewAbove != "" {
-			m.ReviewAbove = review
-		}
-		if f.maxAmount != "" {
-			m.MaxAmount = most
-		}
-	}, nil
+func (f *merchantFlags) limits() api.LimitsRequest {
+	return api.LimitsRequest{ReviewAbove: limitFlag(f.reviewAbove), MaxAmount: limitFlag(f.maxAmount)}
 }
 
-// limitFlag reads a limit; none and nothing are nil.
-func limitFlag(name, text string) (*payment.Amount, error) {
-	if text == "" || text == noLimit {
-		return nil, nil
+func limitFlag(text string) api.Limit {
+	switch text {
+	case "":
+		return api.Limit{}
+	case noLimit:
+		return api.Limit{Given: true}
 	}
-	a, err := usdc(name, text)
-	return &a, err
+	return api.Limit{Given: true, Text: &text}
 }
 
 func merchantsCommand() *cobra.Command {
@@ -101,30 +54,15 @@ func merchantsCommand() *cobra.Command {
 			use: "create", short: "Create a merchant and print its id", flags: made.add, required: []string{"name"},
 			example: "  settle merchants create --name 'Example Ltd' --review-above 10000",
 			run: func(ctx context.Context, p *process, _ []string) (result, error) {
-				change, err := made.change()
-				if err != nil {
-					return result{}, err
-				}
-				var m store.Merchant
-				change(&m)
-				err = p.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-					if m, err = tx.CreateMerchant(ctx, m); err != nil {
-						return err
-					}
-					return tx.Audit(ctx, store.AuditEntry{Actor: operator(), Action: "merchant.created", ObjectID: m.ID, Detail: showMerchant(m)})
-				})
-				return line(showMerchant(m), m.ID), err
+				m, err := api.CreateMerchant(ctx, p.store, api.MerchantRequest{Name: made.name, LimitsRequest: made.limits()}, operator())
+				return line(m, m.ID), err
 			},
 		}.command(),
 		operation{
-			use: "list", short: "List merchants with their limits, oldest first",
+			use: "list", short: "List merchants with their limits, newest first",
 			run: func(ctx context.Context, p *process, _ []string) (result, error) {
-				merchants, err := p.store.Merchants(ctx)
-				var shown []shownMerchant
-				for _, m := range merchants {
-					shown = append(shown, showMerchant(m))
-				}
-				return listed(shown, merchantTitles, shownMerchant.row), err
+				merchants, _, err := api.ListMerchants(ctx, p.store, nil, 0)
+				return listed(merchants, merchantTitles, merchantRow), err
 			},
 		}.command(),
 		operation{
@@ -132,55 +70,31 @@ func merchantsCommand() *cobra.Command {
 			example: "  settle merchants show mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f",
 		}.command(),
 		operation{
-			use: "set ID", short: "Change a merchant's name or limits; in effect within seconds", args: cobra.ExactArgs(1), flags: changed.add,
+			use: "set ID", short: "Change a merchant's name or limits; in effect within seconds", args: cobra.ExactArgs(1),
+			flags: func(cmd *cobra.Command) {
+				changed.add(cmd)
+				cmd.MarkFlagsOneRequired("name", "review-above", "max-amount")
+			},
 			example: "  settle merchants set mer_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f --max-amount 50000 --review-above none",
 			run: func(ctx context.Context, p *process, args []string) (result, error) {
-				if changed == (merchantFlags{}) {
-					return result{}, fmt.Errorf("nothing to change: give --name, --review-above or --max-amount")
+				r := api.UpdateMerchantRequest{LimitsRequest: changed.limits()}
+				if changed.name != "" {
+					r.Name = &changed.name
 				}
-				change, err := changed.change()
-				if err != nil {
-					return result{}, err
-				}
-				var after store.Merchant
-				err = p.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
-					var before store.Merchant
-					if before, after, err = tx.ChangeMerchant(ctx, args[0], change); err != nil {
-						return err
-					}
-					return tx.Audit(ctx, store.AuditEntry{Actor: operator(), Action: "merchant.changed", ObjectID: after.ID,
-						Detail: map[string]shownMerchant{"before": showMerchant(before), "after": showMerchant(after)}})
-				})
-				return listed([]shownMerchant{showMerchant(after)}, merchantTitles, shownMerchant.row), err
+				m, err := api.ChangeMerchant(ctx, p.store, args[0], r, operator())
+				return listed([]api.Merchant{m}, merchantTitles, merchantRow), err
 			},
 		}.command(),
 		sponsorCommand(), unsponsorCommand())
 }
 
 func merchantDetails(ctx context.Context, p *process, args []string) (result, error) {
-	m, err := p.store.Merchant(ctx, args[0])
-	if err != nil {
-		return result{}, err
+	m, err := api.DescribeMerchant(ctx, p.store, args[0])
+	balance := func(b api.Balance) string { return b.Available + " and " + b.Held + " held" }
+	row := func(m api.MerchantDetails) []string {
+		return append(merchantRow(m.Merchant), balance(m.Balances.Live), balance(m.Balances.Test), sponsorshipCell(m.Sponsorship))
 	}
-	shown := struct {
-		shownMerchant
-		Balances    map[payment.Mode]shownBalance `json:"balances"`
-		Sponsorship *shownSponsorship             `json:"sponsorship"` // null: none
-	}{shownMerchant: showMerchant(m), Balances: map[payment.Mode]shownBalance{}}
-	r := listed([]shownMerchant{shown.shownMerchant}, append(merchantTitles, "LIVE", "TEST", "SPONSORED"), shownMerchant.row)
-	for _, mode := range []payment.Mode{payment.Live, payment.Test} {
-		b, err := ledger.MerchantBalance(ctx, p.store, ledger.Holder{MerchantID: m.ID, Mode: mode}, payment.USDC)
-		if err != nil {
-			return result{}, err
-		}
-		text := shownBalance{b.Available.Decimal(payment.USDC.Decimals), b.Held.Decimal(payment.USDC.Decimals)}
-		shown.Balances[mode] = text
-		r.rows[1] = append(r.rows[1], text.Available+" and "+text.Held+" held")
-	}
-	if shown.Sponsorship, err = sponsorshipOf(ctx, p.store, m.ID); err != nil {
-		return result{}, err
-	}
-	r.rows[1] = append(r.rows[1], shown.Sponsorship.cell())
-	r.object = shown
-	return r, nil
+	r := listed([]api.MerchantDetails{m}, append(merchantTitles, "LIVE", "TEST", "SPONSORED"), row)
+	r.object = m
+	return r, err
 }

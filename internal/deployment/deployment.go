@@ -105,7 +105,7 @@ func Start(t sandbox.T, s *sandbox.Sandbox, o Options) *Deployment {
 	chainsFile, keysFile := d.wallets(o)
 	apiAddress := fmt.Sprintf("127.0.0.1:%d", o.APIPort)
 	if o.APIPort == 0 {
-		apiAddress = freeAddress(t)
+		apiAddress = FreeAddress(t)
 	}
 	d.APIURL = "http://" + apiAddress
 	d.env = []string{
@@ -200,8 +200,8 @@ func (d *Deployment) merchant(o Options, pepper, sealing string) {
 	pepperBytes, _ := hex.DecodeString(pepper)
 	key, err := api.IssueKey(ctx, d.Store, config.Keyring{{ID: "p1", Key: pepperBytes}}, api.KeyRequest{MerchantID: d.MerchantID, Mode: payment.Test, Name: "deployment", Actor: "deployment"})
 	must(t, err)
-	d.Key = key
-	d.env = append(d.env, "SETTLE_API_KEY="+key)
+	d.Key = key.Text
+	d.env = append(d.env, "SETTLE_API_KEY="+d.Key)
 
 	sealingBytes, _ := hex.DecodeString(sealing)
 	sealer, err := webhooks.NewSealer("w1", map[string][]byte{"w1": sealingBytes})
@@ -239,9 +239,9 @@ func newKey(t sandbox.T) string {
 	return hex.EncodeToString(b)
 }
 
-// freeAddress is an address to listen on that is free now, below the ports that
+// FreeAddress is an address to listen on that is free now, below the ports that
 // connections get, so that it is free a moment later too.
-func freeAddress(t sandbox.T) string {
+func FreeAddress(t sandbox.T) string {
 	for {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000)))
 		if errors.Is(err, syscall.EADDRINUSE) {

@@ -117,14 +117,19 @@ func (q *Queries) GetMerchant(ctx context.Context, id string) (Merchant, error) 
 }
 
 const getPrincipal = `-- name: GetPrincipal :one
-SELECT k.id, k.merchant_id, k.mode, k.pepper_id, k.hash, k.scopes, k.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, m.id, m.name, m.review_above, m.max_amount, m.created_at FROM api_keys k JOIN merchants m ON m.id = k.merchant_id WHERE k.id = $1
+SELECT k.id, k.merchant_id, k.mode, k.pepper_id, k.hash, k.scopes, k.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, m.name, m.review_above, m.max_amount, m.created_at
+  FROM api_keys k LEFT JOIN merchants m ON m.id = k.merchant_id WHERE k.id = $1
 `
 
 type GetPrincipalRow struct {
-	ApiKey   ApiKey
-	Merchant Merchant
+	ApiKey      ApiKey
+	Name        *string
+	ReviewAbove *payment.Amount
+	MaxAmount   *payment.Amount
+	CreatedAt   *time.Time
 }
 
+// An operator's key has no merchant.
 func (q *Queries) GetPrincipal(ctx context.Context, id string) (GetPrincipalRow, error) {
 	row := q.db.QueryRow(ctx, getPrincipal, id)
 	var i GetPrincipalRow
@@ -140,11 +145,10 @@ func (q *Queries) GetPrincipal(ctx context.Context, id string) (GetPrincipalRow,
 		&i.ApiKey.ExpiresAt,
 		&i.ApiKey.RevokedAt,
 		&i.ApiKey.LastUsedAt,
-		&i.Merchant.ID,
-		&i.Merchant.Name,
-		&i.Merchant.ReviewAbove,
-		&i.Merchant.MaxAmount,
-		&i.Merchant.CreatedAt,
+		&i.Name,
+		&i.ReviewAbove,
+		&i.MaxAmount,
+		&i.CreatedAt,
 	)
 	return i, err
 }
@@ -157,7 +161,7 @@ RETURNING id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expi
 
 type InsertAPIKeyParams struct {
 	ID         string
-	MerchantID string
+	MerchantID *string
 	Mode       string
 	PepperID   string
 	Hash       []byte
@@ -240,11 +244,27 @@ func (q *Queries) InsertMerchant(ctx context.Context, arg InsertMerchantParams) 
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at FROM api_keys WHERE $1::text IN ('', merchant_id) ORDER BY created_at, id
+SELECT id, merchant_id, mode, pepper_id, hash, scopes, name, created_at, expires_at, revoked_at, last_used_at FROM api_keys
+ WHERE $1::text IN ('', merchant_id)
+   AND (created_at, id) < (coalesce($2::timestamptz, 'infinity'), coalesce($3::text, ''))
+ ORDER BY created_at DESC, id DESC
+ LIMIT $4
 `
 
-func (q *Queries) ListAPIKeys(ctx context.Context, merchantID string) ([]ApiKey, error) {
-	rows, err := q.db.Query(ctx, listAPIKeys, merchantID)
+type ListAPIKeysParams struct {
+	MerchantID     string
+	AfterCreatedAt *time.Time
+	AfterID        *string
+	MaxRows        *int32
+}
+
+func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, listAPIKeys,
+		arg.MerchantID,
+		arg.AfterCreatedAt,
+		arg.AfterID,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -305,11 +325,20 @@ func (q *Queries) ListBlockedAddresses(ctx context.Context) ([]BlockedAddress, e
 }
 
 const listMerchants = `-- name: ListMerchants :many
-SELECT id, name, review_above, max_amount, created_at FROM merchants ORDER BY created_at, id
+SELECT id, name, review_above, max_amount, created_at FROM merchants
+ WHERE (created_at, id) < (coalesce($1::timestamptz, 'infinity'), coalesce($2::text, ''))
+ ORDER BY created_at DESC, id DESC
+ LIMIT $3
 `
 
-func (q *Queries) ListMerchants(ctx context.Context) ([]Merchant, error) {
-	rows, err := q.db.Query(ctx, listMerchants)
+type ListMerchantsParams struct {
+	AfterCreatedAt *time.Time
+	AfterID        *string
+	MaxRows        *int32
+}
+
+func (q *Queries) ListMerchants(ctx context.Context, arg ListMerchantsParams) ([]Merchant, error) {
+	rows, err := q.db.Query(ctx, listMerchants, arg.AfterCreatedAt, arg.AfterID, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 type ApiKey struct {
 	ID         string
-	MerchantID string
+	MerchantID *string
 	Mode       string
 	PepperID   string
 	Hash       []byte

@@ -214,6 +214,49 @@ func (q *Queries) ListLatestConditions(ctx context.Context) ([]ListLatestConditi
 	return items, nil
 }
 
+const pageAudit = `-- name: PageAudit :many
+SELECT id, actor, action, object_id, reason, request_id, detail, at FROM audit_log
+ WHERE ($1::text IS NULL OR object_id = $1::text)
+   AND id < coalesce($2::bigint, 9223372036854775807)
+ ORDER BY id DESC
+ LIMIT $3
+`
+
+type PageAuditParams struct {
+	ObjectID *string
+	Before   *int64
+	MaxRows  int32
+}
+
+func (q *Queries) PageAudit(ctx context.Context, arg PageAuditParams) ([]AuditLog, error) {
+	rows, err := q.db.Query(ctx, pageAudit, arg.ObjectID, arg.Before, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditLog{}
+	for rows.Next() {
+		var i AuditLog
+		if err := rows.Scan(
+			&i.ID,
+			&i.Actor,
+			&i.Action,
+			&i.ObjectID,
+			&i.Reason,
+			&i.RequestID,
+			&i.Detail,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setLocalStatementTimeout = `-- name: SetLocalStatementTimeout :exec
 SELECT set_config('statement_timeout', $1::text, true)
 `

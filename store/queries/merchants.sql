@@ -5,7 +5,10 @@ INSERT INTO merchants (id, name, review_above, max_amount) VALUES (@id, @name, @
 SELECT * FROM merchants WHERE id = @id;
 
 -- name: ListMerchants :many
-SELECT * FROM merchants ORDER BY created_at, id;
+SELECT * FROM merchants
+ WHERE (created_at, id) < (coalesce(sqlc.narg(after_created_at)::timestamptz, 'infinity'), coalesce(sqlc.narg(after_id)::text, ''))
+ ORDER BY created_at DESC, id DESC
+ LIMIT sqlc.narg(max_rows);
 
 -- name: UpdateMerchant :one
 UPDATE merchants SET name = @name, review_above = @review_above, max_amount = @max_amount WHERE id = @id RETURNING *;
@@ -21,11 +24,17 @@ SELECT * FROM api_keys WHERE id = @id;
 -- name: LockAPIKey :one
 SELECT sqlc.embed(k), clock_timestamp()::timestamptz AS at FROM api_keys k WHERE k.id = @id FOR UPDATE;
 
+-- An operator's key has no merchant.
 -- name: GetPrincipal :one
-SELECT sqlc.embed(k), sqlc.embed(m) FROM api_keys k JOIN merchants m ON m.id = k.merchant_id WHERE k.id = @id;
+SELECT sqlc.embed(k), m.name, m.review_above, m.max_amount, m.created_at
+  FROM api_keys k LEFT JOIN merchants m ON m.id = k.merchant_id WHERE k.id = @id;
 
 -- name: ListAPIKeys :many
-SELECT * FROM api_keys WHERE @merchant_id::text IN ('', merchant_id) ORDER BY created_at, id;
+SELECT * FROM api_keys
+ WHERE @merchant_id::text IN ('', merchant_id)
+   AND (created_at, id) < (coalesce(sqlc.narg(after_created_at)::timestamptz, 'infinity'), coalesce(sqlc.narg(after_id)::text, ''))
+ ORDER BY created_at DESC, id DESC
+ LIMIT sqlc.narg(max_rows);
 
 -- name: ExpireAPIKey :one
 UPDATE api_keys SET expires_at = @expires_at WHERE id = @id RETURNING *;

@@ -28,6 +28,13 @@ VALUES (@actor, @action, @object_id, @reason, @request_id, @detail);
 -- name: ListAudit :many
 SELECT * FROM audit_log WHERE object_id = @object_id ORDER BY id;
 
+-- name: PageAudit :many
+SELECT * FROM audit_log
+ WHERE (sqlc.narg(object_id)::text IS NULL OR object_id = sqlc.narg(object_id)::text)
+   AND id < coalesce(sqlc.narg(before)::bigint, 9223372036854775807)
+ ORDER BY id DESC
+ LIMIT @max_rows;
+
 -- An older observation never replaces a newer one.
 -- name: UpsertConditions :exec
 INSERT INTO chain_health (chain, worker, conditions, observed_at) VALUES (@chain, @worker, @conditions, @observed_at)
