@@ -48,15 +48,16 @@ func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) 
 	}
 	state := BatchState{Status: b.Status}
 	for began := time.Now(); time.Since(began) < batchTime; {
+		// The lines are read first: if another run makes payments of them before the
+		// room is counted, this one makes none.
+		var lines []payment.BatchLine
+		if state.Payments, lines, err = s.Store.NextLines(ctx, b.ID, batchChunk); err != nil {
+			return state, err
+		}
 		room, err := s.batchRoom(ctx, b.ID, &state)
 		if err != nil {
 			return state, err
 		}
-		last, lines, err := s.Store.NextLines(ctx, b.ID, max(room, 1))
-		if err != nil {
-			return state, err
-		}
-		state.Payments = last
 		switch {
 		case state.Status != payment.BatchProcessing:
 			return state, nil
@@ -66,7 +67,7 @@ func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) 
 		case len(lines) == 0 || room == 0:
 			return state, nil
 		}
-		if state.Status, err = s.makePayments(ctx, b, lines); err != nil {
+		if state.Status, err = s.makePayments(ctx, b, lines[:min(room, len(lines))]); err != nil {
 			return state, err
 		}
 	}
