@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"regexp"
+	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -56,9 +57,7 @@ func (d *Deployment) paidOnEthereum(t sandbox.T, intents []string, paid map[stri
 	}
 	used := crypto.Keccak256Hash([]byte("AuthorizationUsed(address,bytes32)"))
 	transfer := crypto.Keccak256Hash([]byte("Transfer(address,address,uint256)"))
-	logs, err := client.FilterLogs(ctx, ethereum.FilterQuery{FromBlock: new(big.Int), Addresses: []common.Address{token},
-		Topics: [][]common.Hash{{used, transfer}, {common.BytesToHash(treasury.Bytes())}}})
-	must(t, err)
+	logs := logsOf(t, client, token, [][]common.Hash{{used, transfer}, {common.BytesToHash(treasury.Bytes())}})
 	nonces := map[common.Hash][]common.Hash{} // by transaction, in log order
 	for _, l := range logs {
 		if l.Topics[0] == used {
@@ -88,9 +87,8 @@ func (d *Deployment) paidByPayer(t sandbox.T, r payment.Resource) (paid []ChainP
 	must(t, err)
 	defer client.Close()
 	used := crypto.Keccak256Hash([]byte("AuthorizationUsed(address,bytes32)"))
-	logs, err := client.FilterLogs(ctx, ethereum.FilterQuery{FromBlock: new(big.Int), Addresses: []common.Address{common.HexToAddress(e.USDC)},
-		Topics: [][]common.Hash{{used}, {common.BytesToHash(common.HexToAddress(r.Authorization.From).Bytes())}, {common.HexToHash(r.Authorization.Nonce)}}})
-	must(t, err)
+	logs := logsOf(t, client, common.HexToAddress(e.USDC),
+		[][]common.Hash{{used}, {common.BytesToHash(common.HexToAddress(r.Authorization.From).Bytes())}, {common.HexToHash(r.Authorization.Nonce)}})
 	for _, l := range logs {
 		receipt, err := client.TransactionReceipt(ctx, l.TxHash)
 		must(t, err)
@@ -105,6 +103,25 @@ func (d *Deployment) paidByPayer(t sandbox.T, r payment.Resource) (paid []ChainP
 		}
 	}
 	return paid
+}
+
+// logsOf returns all logs of a contract with the topics. A node that indexes its
+// newest blocks meanwhile answers with an error, and is asked again.
+func logsOf(t sandbox.T, client *ethclient.Client, contract common.Address, topics [][]common.Hash) []types.Log {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		logs, err := client.FilterLogs(ctx, ethereum.FilterQuery{FromBlock: new(big.Int), Addresses: []common.Address{contract}, Topics: topics})
+		if err == nil {
+			return logs
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("logs of %s: %v", contract, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 func payee(l types.Log) string { return common.BytesToAddress(l.Topics[2].Bytes()).Hex() }

@@ -110,7 +110,7 @@ func (b *blocks) crowd(wei *big.Int, fill func(baseFee *big.Int) ([]*types.Trans
 // seal makes the next block, and moves safe and finalized: from the pool, from
 // txs if there are any, or without transactions. The caller holds mu.
 // Timestamps are the clock's, but at least one second after the parent's, as
-// the protocol demands.
+// the protocol demands. When it returns, the pool knows the new state.
 func (b *blocks) seal(empty bool, txs ...*types.Transaction) error {
 	chain := b.eth.BlockChain()
 	if err := b.eth.TxPool().Sync(); err != nil {
@@ -138,6 +138,9 @@ func (b *blocks) seal(empty bool, txs ...*types.Transaction) error {
 	b.finalize(block.NumberU64())
 	if err := b.eth.ChainDb().SyncKeyValue(); err != nil { // so that a kill loses nothing
 		return fmt.Errorf("write block %d: %w", block.NumberU64(), err)
+	}
+	if err := b.eth.TxPool().Sync(); err != nil {
+		return fmt.Errorf("pool after block %d: %w", block.NumberU64(), err)
 	}
 	close(b.next)
 	b.next = make(chan struct{})
