@@ -50,9 +50,15 @@ func (b *bench) openWith(o Opening) chains.Chain {
 	return c
 }
 
+// refresh asks until the node has an answer, as scan does.
 func (b *bench) refresh() {
 	b.Helper()
-	if err := b.chain.Refresh(b.Context()); err != nil {
+	var err error
+	b.until(func() bool {
+		err = b.chain.Refresh(b.Context())
+		return !errors.Is(err, chains.ErrUnknown)
+	})
+	if err != nil {
 		b.Fatalf("refresh: %v", err)
 	}
 }
