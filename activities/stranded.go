@@ -48,10 +48,11 @@ type Waiting struct {
 
 // Stranded lists open payments, in review or not, that nobody has changed for
 // StrandedAfter, and webhook deliveries that are overdue by as much, of each
-// endpoint in turn; of one that keeps failing no more than are to probe it. Most have a workflow, which merely waits; who starts it again finds
-// that out. Payments that are sent are looked after anyway, and are listed after
-// StalledAfter only. It goes through all of them round by round, so that
-// many that wait cannot hide one that is stranded.
+// endpoint in turn; of one that keeps failing the oldest only, which probes it.
+// Most have a workflow, which merely waits; who starts it again finds that out.
+// Payments that are sent are looked after anyway, and are listed after
+// StalledAfter only. It goes through all of them round by round, so that many
+// that wait cannot hide one that is stranded.
 func (s *Steps) Stranded(ctx context.Context, after Cursor) (Waiting, error) {
 	rows, err := s.Store.IdleIntents(ctx, store.Cursor(after), s.strandedAfter(), s.stalledAfter(), strandedPage)
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *Steps) Stranded(ctx context.Context, after Cursor) (Waiting, error) {
 		out.Next = Cursor{rows[n-1].CreatedAt, rows[n-1].ID}
 	}
 	overdue, err := s.Store.Queries().OverdueDeliveries(ctx, db.OverdueDeliveriesParams{OverdueSeconds: s.strandedAfter().Seconds(),
-		FailingAfter: webhooks.FailingAfter, Probes: webhooks.Probes, MaxRows: deliveriesPage})
+		FailingAfter: webhooks.FailingAfter, MaxRows: deliveriesPage})
 	for _, d := range overdue {
 		out.Deliveries = append(out.Deliveries, DeliveryRef{EventID: d.EventID, EndpointID: d.EndpointID})
 	}

@@ -29,15 +29,14 @@ const (
 	// that takes requests and answers none is known before they have failed: see
 	// unanswered.
 	FailingAfter = 3
-	// Probes is how many deliveries of an endpoint that keeps failing are tried, the
-	// oldest ones. The others wait until it answers.
-	Probes = 16
+	// Probes is how many deliveries may wait for an endpoint that keeps failing
+	// until new ones queue up behind them. Of that queue each round of the sweep
+	// for overdue deliveries (OverdueDeliveries) has the oldest one tried, so that
+	// it is soon known when the endpoint answers again; then all others are.
+	Probes = 4
 	// unanswered is for how long no slot of an endpoint comes free until it counts
 	// as failing. It ends when one does.
 	unanswered = 5 * time.Second
-	// probeEvery is how long a delivery waits whose endpoint is being probed by
-	// another one.
-	probeEvery = time.Minute
 	// recordTimeout bounds the writing of attempts that were made.
 	recordTimeout = 10 * time.Second
 )
@@ -70,7 +69,7 @@ type DeliveryRef struct {
 
 // OneResult is where a delivery stands after DeliverOne.
 type OneResult struct {
-	Done      bool          // nothing is left to do
+	Done      bool          // the caller has nothing left to do
 	State     string        // one of store.Delivery*
 	NextDelay time.Duration // call again after this; 0 if Done
 	Attempt   int           // attempts made so far
@@ -82,7 +81,9 @@ type OneResult struct {
 // is left alone, so a repeated call after a crash neither sends early nor uses
 // up the schedule. When the schedule has ended the delivery is exhausted; when
 // its endpoint is disabled it is discarded, which an attempt may bring about
-// (410, or nothing but failures for DisableAfter).
+// (410, or nothing but failures for DisableAfter). While another delivery probes
+// an endpoint that keeps failing, this one stays pending and is left to the
+// sweep for overdue deliveries.
 //
 // An error is ours (database, master key, shutdown) and the delivery is as
 // before; store.ErrNotFound means that it does not exist.
@@ -113,8 +114,10 @@ func (d *Deliverer) DeliverOne(ctx context.Context, eventID, endpointID string) 
 	switch {
 	case ctx.Err() != nil && (!ok || t.result.Blame == BlameUs):
 		return OneResult{}, fmt.Errorf("webhook %s for %s: %w", eventID, endpointID, ctx.Err())
+	case !ok && x.failing:
+		return OneResult{Done: true, State: row.State, Attempt: x.attempts}, nil
 	case !ok:
-		return OneResult{State: row.State, NextDelay: postponed(x, -ahead), Attempt: x.attempts}, nil
+		return OneResult{State: row.State, NextDelay: postponed(-ahead), Attempt: x.attempts}, nil
 	case t.result.Blame == BlameUs:
 		t.log(ctx, nil, nil)
 		return OneResult{}, fmt.Errorf("webhook %s for %s: %s", eventID, endpointID, t.result.Error)
@@ -146,15 +149,9 @@ func (d *Deliverer) conclude(ctx context.Context, t try) (OneResult, error) {
 
 // postponed is the wait of a delivery that has been due for a while and found
 // no slot, without counting as a failure: a quarter of that while, so that a
-// long queue before a slow endpoint costs no more the longer it gets. Before one
-// that keeps failing, where another attempt is being made, it is a minute at
-// least.
-func postponed(x due, waited time.Duration) time.Duration {
-	least := schedule[0]
-	if x.failing {
-		least = probeEvery
-	}
-	base := min(max(waited/4, least), 30*time.Minute)
+// long queue before a slow endpoint costs no more the longer it gets.
+func postponed(waited time.Duration) time.Duration {
+	base := min(max(waited/4, schedule[0]), 30*time.Minute)
 	return base + time.Duration(float64(base)*jitterShare*jitter())
 }
 

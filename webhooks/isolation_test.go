@@ -3,6 +3,8 @@ package webhooks_test
 import (
 	"net"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,11 +34,12 @@ func TestHangingEndpointsDelayNobody(t *testing.T) {
 	for range 3 {
 		dead[b.hanging("*").ID] = true
 	}
-	began := time.Now()
-	for range 2 * webhooks.PerEndpoint { // more than may be under way at one endpoint
+	pay := func() (sum webhooks.Summary, took time.Duration) {
+		t.Helper()
+		began := time.Now()
 		id := b.intent()
-		sum := b.deliverPending(id)
-		if sum.Delivered != 1 || len(sum.Pending) != len(dead) || len(ok.Deliveries(id)) != 1 {
+		sum = b.deliverPending(id)
+		if sum.Delivered != 1 || len(ok.Deliveries(id)) != 1 {
 			t.Fatalf("%+v", sum)
 		}
 		if d, _ := b.delivery(b.ref(healthy, id)); d.State != store.DeliveryDelivered {
@@ -47,13 +50,19 @@ func TestHangingEndpointsDelayNobody(t *testing.T) {
 				t.Errorf("pending: %+v", ref)
 			}
 		}
+		return sum, time.Since(began)
 	}
-	if took := time.Since(began); took > 2*webhooks.PerEndpoint*webhooks.SendTimeout/2 {
-		t.Errorf("took %v: each payment waited for the dead endpoints", took)
+	for range webhooks.PerEndpoint + 1 { // more than may be under way at one endpoint
+		if sum, took := pay(); len(sum.Pending) != len(dead) || took > webhooks.SendTimeout/2 {
+			t.Fatalf("%+v in %s: a payment waited for the dead endpoints, or forgot them", sum, took)
+		}
 	}
-	for _, ref := range b.deliverPending(b.intent()).Pending {
-		if wait := time.Until(ref.NextDue); wait > 0 {
-			t.Errorf("an endpoint that answers nothing was tried while the payment waited, and is tried again in %s", wait)
+	for n := 0; ; n++ {
+		if sum, _ := pay(); len(sum.Pending) == 0 { // they queue up
+			break
+		}
+		if n == 2*webhooks.PerEndpoint {
+			t.Fatal("endpoints that answer nothing are tried for each payment")
 		}
 	}
 }
@@ -87,43 +96,81 @@ func TestFailingEndpointIsProbedApart(t *testing.T) {
 	}
 }
 
-// However many deliveries wait for an endpoint that keeps failing, a few are
-// tried. When one has arrived, all others are due.
+// However many deliveries wait for an endpoint that keeps failing, one at a time
+// probes it: the oldest that is due, though those tried before it wait for their
+// next attempt. When one has arrived, all others are due.
 func TestQueueBeforeAFailingEndpointWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r, e := b.endpoint("payment_intent.created")
 	const more = 5
-	r.FailNext(http.StatusInternalServerError, webhooks.FailingAfter)
-	var ids []string
+	r.FailNext(http.StatusInternalServerError, webhooks.FailingAfter+1)
+	var refs []webhooks.DeliveryRef
 	for n := range webhooks.Probes + more {
-		ids = append(ids, b.intent())
-		want := 1
-		if n >= webhooks.Probes {
-			want = 0
+		id := b.intent()
+		refs = append(refs, b.ref(e, id))
+		want := 0
+		if n < webhooks.Probes {
+			want = 1
 		}
-		if sum := b.deliverPending(ids[n]); sum.Delivered != 0 || len(sum.Pending) != want {
+		if sum := b.deliverPending(id); sum.Delivered != 0 || len(sum.Pending) != want {
 			t.Fatalf("delivery %d: %+v, want %d to be tried again", n+1, sum, want)
 		}
-		storetest.End(t, b.store, ids[n], payment.Canceled)
+		storetest.End(t, b.store, id, payment.Canceled)
 	}
-	overdue := func() int {
+	overdue := func(want ...webhooks.DeliveryRef) {
+		t.Helper()
 		rows, err := b.store.Queries().OverdueDeliveries(b.ctx, db.OverdueDeliveriesParams{
-			OverdueSeconds: -time.Hour.Seconds(), FailingAfter: webhooks.FailingAfter, Probes: webhooks.Probes, MaxRows: 100})
+			OverdueSeconds: 0, FailingAfter: webhooks.FailingAfter, MaxRows: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(rows)
+		var got []webhooks.DeliveryRef
+		for _, r := range rows {
+			got = append(got, webhooks.DeliveryRef{EventID: r.EventID, EndpointID: r.EndpointID})
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("to be tried: %v, want %v", got, want)
+		}
 	}
-	if n := overdue(); n != webhooks.Probes {
-		t.Errorf("%d deliveries are to be tried while the endpoint fails, want %d", n, webhooks.Probes)
+	untried := refs[webhooks.FailingAfter:] // the first of them should have begun by itself
+	overdue(untried[0])
+	if res := b.deliverOne(untried[0]); res.State != store.DeliveryPending || res.Done || res.NextDelay <= 0 {
+		t.Fatalf("the endpoint still fails: %+v", res)
 	}
-	if res := b.deliverOne(b.ref(e, ids[webhooks.Probes-1])); res.State != store.DeliveryDelivered {
+	overdue(untried[1])
+	if res := b.deliverOne(untried[1]); res.State != store.DeliveryDelivered {
 		t.Fatalf("%+v", res)
 	}
-	if n, all := overdue(), len(ids)-1; n != all {
-		t.Errorf("%d deliveries are to be tried when it answers, want %d", n, all)
+	overdue(untried[2:]...)
+}
+
+// A delivery that finds an endpoint which keeps failing probed by another one
+// ends its workflow, and waits for its turn.
+func TestProbedEndpointIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	e, _ := b.subscribe(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}), "payment_intent.created")
+	if _, err := b.sql.Exec(b.ctx, "UPDATE webhook_endpoints SET failures = $2, failing_since = now() WHERE id = $1", e.ID, webhooks.FailingAfter); err != nil {
+		t.Fatal(err)
 	}
+	first, second := b.ref(e, b.intent()), b.ref(e, b.intent())
+	var probe sync.WaitGroup
+	probe.Go(func() {
+		if res, err := b.deliverer.DeliverOne(b.ctx, first.EventID, e.ID); err != nil || res.State != store.DeliveryDelivered {
+			t.Errorf("%+v, %v", res, err)
+		}
+	})
+	<-asked
+	if res := b.deliverOne(second); !res.Done || res.State != store.DeliveryPending || res.Attempt != 0 {
+		t.Errorf("%+v", res)
+	}
+	close(answer)
+	probe.Wait()
 }
 
 // Five days of nothing but failures disable an endpoint; a success in between,

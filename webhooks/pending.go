@@ -28,8 +28,7 @@ type Summary struct {
 // Pending names everything that is left, also what earlier calls left, and what
 // announces an endpoint that was disabled: after a crash nothing is forgotten,
 // and starting a WebhookDelivery workflow per reference is idempotent by its id.
-// It leaves out what waits behind Probes others for an endpoint that keeps
-// failing: once that answers, the sweep for overdue deliveries finds it.
+// It leaves out what queues up before an endpoint that keeps failing: see Probes.
 // An error means that something could not be read or recorded, or that ctx
 // ended; calling again is safe and may send again, with the same webhook-id.
 func (d *Deliverer) DeliverPending(ctx context.Context, intentID string) (Summary, error) {
@@ -187,7 +186,7 @@ func (d *Deliverer) finish(ctx context.Context, b *batch) (Summary, error) {
 		}
 	}
 	for _, x := range b.deferred {
-		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(x, 0))})
+		sum.Pending = append(sum.Pending, DeliveryRef{x.eventID, x.endpointID, time.Now().Add(postponed(0))})
 	}
 	return sum, nil
 }

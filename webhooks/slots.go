@@ -47,19 +47,7 @@ func (s *slots) acquire(ctx context.Context, key string, patience time.Duration)
 		leave()
 	}
 
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case k.tokens <- struct{}{}:
-		ok = true
-	default:
-		select {
-		case k.tokens <- struct{}{}:
-			ok = true
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-	}
+	ok = k.take(ctx, patience)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !ok {
@@ -70,6 +58,24 @@ func (s *slots) acquire(ctx context.Context, key string, patience time.Duration)
 		k.full = time.Now()
 	}
 	return release, true
+}
+
+// take waits at most patience for a token. A free one is had whatever patience
+// and ctx say.
+func (k *slot) take(ctx context.Context, patience time.Duration) bool {
+	select {
+	case k.tokens <- struct{}{}:
+		return true
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case k.tokens <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // stuck reports whether all of the key's slots are taken, and none has come free

@@ -753,21 +753,23 @@ func (q *Queries) LockWebhookEndpoint(ctx context.Context, id string) (WebhookEn
 }
 
 const overdueDeliveries = `-- name: OverdueDeliveries :many
-SELECT o.event_id, o.endpoint_id FROM (
-  SELECT d.event_id, d.endpoint_id, w.failures, row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.event_id) AS place
-    FROM webhook_deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN payment_intents p ON p.id = d.intent_id
-   WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
-     AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
-) o
- WHERE o.failures < $2::integer OR o.place <= $3::integer
+SELECT o.event_id, o.endpoint_id
+  FROM webhook_endpoints w
+  CROSS JOIN LATERAL (
+    SELECT d.event_id, d.endpoint_id, row_number() OVER (ORDER BY d.event_id) AS place
+      FROM webhook_deliveries d LEFT JOIN payment_intents p ON p.id = d.intent_id
+     WHERE d.endpoint_id = w.id AND d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
+       AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => $1::float8)
+     ORDER BY d.event_id
+     LIMIT CASE WHEN w.state = 'enabled' AND w.failures >= $2::integer THEN 1 ELSE $3::integer END
+  ) o
  ORDER BY o.place, o.event_id, o.endpoint_id
- LIMIT $4
+ LIMIT $3::integer
 `
 
 type OverdueDeliveriesParams struct {
 	OverdueSeconds float64
 	FailingAfter   int32
-	Probes         int32
 	MaxRows        int32
 }
 
@@ -776,15 +778,11 @@ type OverdueDeliveriesRow struct {
 	EndpointID string
 }
 
-// Deliveries that should have been tried long ago; those of open intents are
-// left to their payments.
+// Deliveries that should have been tried long ago, of each endpoint in turn the
+// oldest first, and of one that keeps failing the oldest only; those of open
+// intents are left to their payments.
 func (q *Queries) OverdueDeliveries(ctx context.Context, arg OverdueDeliveriesParams) ([]OverdueDeliveriesRow, error) {
-	rows, err := q.db.Query(ctx, overdueDeliveries,
-		arg.OverdueSeconds,
-		arg.FailingAfter,
-		arg.Probes,
-		arg.MaxRows,
-	)
+	rows, err := q.db.Query(ctx, overdueDeliveries, arg.OverdueSeconds, arg.FailingAfter, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}

@@ -231,18 +231,22 @@ SELECT d.event_id, d.endpoint_id, d.intent_id, d.state, d.attempts, d.next_due, 
    AND (sqlc.narg(states)::text[] IS NULL OR d.state = ANY (sqlc.narg(states)::text[]))
  ORDER BY d.endpoint_id;
 
--- Deliveries that should have been tried long ago; those of open intents are
--- left to their payments.
+-- Deliveries that should have been tried long ago, of each endpoint in turn the
+-- oldest first, and of one that keeps failing the oldest only; those of open
+-- intents are left to their payments.
 -- name: OverdueDeliveries :many
-SELECT o.event_id, o.endpoint_id FROM (
-  SELECT d.event_id, d.endpoint_id, w.failures, row_number() OVER (PARTITION BY d.endpoint_id ORDER BY d.event_id) AS place
-    FROM webhook_deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id LEFT JOIN payment_intents p ON p.id = d.intent_id
-   WHERE d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
-     AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
-) o
- WHERE o.failures < @failing_after::integer OR o.place <= @probes::integer
+SELECT o.event_id, o.endpoint_id
+  FROM webhook_endpoints w
+  CROSS JOIN LATERAL (
+    SELECT d.event_id, d.endpoint_id, row_number() OVER (ORDER BY d.event_id) AS place
+      FROM webhook_deliveries d LEFT JOIN payment_intents p ON p.id = d.intent_id
+     WHERE d.endpoint_id = w.id AND d.state = 'pending' AND (d.intent_id IS NULL OR p.closed_at IS NOT NULL OR p.status = 'manual_review')
+       AND coalesce(d.next_due, d.created_at) < clock_timestamp() - make_interval(secs => @overdue_seconds::float8)
+     ORDER BY d.event_id
+     LIMIT CASE WHEN w.state = 'enabled' AND w.failures >= @failing_after::integer THEN 1 ELSE @max_rows::integer END
+  ) o
  ORDER BY o.place, o.event_id, o.endpoint_id
- LIMIT @max_rows;
+ LIMIT @max_rows::integer;
 
 -- Every attempt at every endpoint for the events of an intent, oldest first.
 -- name: ListIntentWebhookAttempts :many
