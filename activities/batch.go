@@ -48,26 +48,26 @@ func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) 
 	}
 	state := BatchState{Status: b.Status}
 	for began := time.Now(); time.Since(began) < batchTime; {
-		// The lines are read first: if another run makes payments of them before the
-		// room is counted, this one makes none.
-		var lines []payment.BatchLine
-		if state.Payments, lines, err = s.Store.NextLines(ctx, b.ID, batchChunk); err != nil {
+		// The last line is read first: if another run makes payments of the next ones
+		// before the room is counted, this one makes none.
+		if state.Payments, err = s.Store.LastLine(ctx, b.ID); err != nil {
 			return state, err
 		}
 		room, err := s.batchRoom(ctx, b.ID, &state)
-		if err != nil {
+		if err != nil || state.Status != payment.BatchProcessing || room == 0 && state.Open > 0 {
 			return state, err
 		}
+		lines, err := s.Store.LinesAfter(ctx, b.ID, state.Payments, max(room, 1))
 		switch {
-		case state.Status != payment.BatchProcessing:
-			return state, nil
+		case err != nil:
+			return state, err
 		case len(lines) == 0 && state.Open == 0:
 			state.Status, err = s.completeBatch(ctx, b)
 			return state, err
 		case len(lines) == 0 || room == 0:
 			return state, nil
 		}
-		if state.Status, err = s.makePayments(ctx, b, lines[:min(room, len(lines))]); err != nil {
+		if state.Status, err = s.makePayments(ctx, b, lines); err != nil {
 			return state, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/settlehq/settle/config"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/store/db"
 )
 
 const (
@@ -110,7 +111,8 @@ func (a *Admin) listAudit(ctx context.Context, in *listAuditInput) (*listAuditOu
 	if err := checkQuery("query:object_id", in.ObjectID); err != nil {
 		return nil, err
 	}
-	before, err := decodeCursor[int64]("query:cursor", in.Cursor, auditTable, in.AuditFilters)
+	l := list[int64]{auditTable, in.AuditFilters}
+	before, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +120,10 @@ func (a *Admin) listAudit(ctx context.Context, in *listAuditInput) (*listAuditOu
 	if err != nil {
 		return nil, err
 	}
-	out := AuditLog{Page: Page{Object: "list", HasMore: more}, Data: make([]AuditEntry, len(entries))}
+	out := AuditLog{Data: make([]AuditEntry, len(entries))}
+	out.Page = pageOf(l, entries, more, func(e db.AuditLog) int64 { return e.ID })
 	for n, e := range entries {
 		out.Data[n] = AuditEntry{e.ID, "audit_entry", e.Actor, e.Action, e.ObjectID, e.Reason, e.RequestID, e.Detail, e.At.UTC()}
-	}
-	if more {
-		out.NextCursor = encodeCursor(auditTable, in.AuditFilters, entries[len(entries)-1].ID)
 	}
 	return &listAuditOutput{out}, nil
 }

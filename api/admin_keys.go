@@ -95,7 +95,8 @@ func (a *Admin) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutpu
 	if err != nil {
 		return nil, err
 	}
-	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, keysTable, merchant)
+	l := list[store.Cursor]{keysTable, merchant}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +107,8 @@ func (a *Admin) listKeys(ctx context.Context, in *listKeysInput) (*listKeysOutpu
 	if err != nil {
 		return nil, err
 	}
-	out := KeyList{Page: Page{Object: "list", HasMore: more}, Data: keys}
-	if more {
-		last := keys[len(keys)-1]
-		out.NextCursor = encodeCursor(keysTable, merchant, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
-	}
-	return &listKeysOutput{out}, nil
+	page := pageOf(l, keys, more, func(k Key) store.Cursor { return store.Cursor{CreatedAt: k.CreatedAt, ID: k.ID} })
+	return &listKeysOutput{KeyList{page, keys}}, nil
 }
 
 // KeyPath names an API key.

@@ -83,7 +83,8 @@ type MerchantList struct {
 type listMerchantsOutput struct{ Body MerchantList }
 
 func (a *Admin) listMerchants(ctx context.Context, in *PageQuery) (*listMerchantsOutput, error) {
-	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, merchantsTable, nil)
+	l := list[store.Cursor]{resource: merchantsTable}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +92,8 @@ func (a *Admin) listMerchants(ctx context.Context, in *PageQuery) (*listMerchant
 	if err != nil {
 		return nil, err
 	}
-	out := MerchantList{Page: Page{Object: "list", HasMore: more}, Data: merchants}
-	if more {
-		last := merchants[len(merchants)-1]
-		out.NextCursor = encodeCursor(merchantsTable, nil, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
-	}
-	return &listMerchantsOutput{out}, nil
+	page := pageOf(l, merchants, more, func(m Merchant) store.Cursor { return store.Cursor{CreatedAt: m.CreatedAt, ID: m.ID} })
+	return &listMerchantsOutput{MerchantList{page, merchants}}, nil
 }
 
 type merchantDetailsOutput struct{ Body MerchantDetails }

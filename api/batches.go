@@ -174,7 +174,8 @@ type listBatchesOutput struct{ Body BatchList }
 
 func (s *Server) listBatches(ctx context.Context, in *listBatchesInput) (*listBatchesOutput, error) {
 	who := caller(ctx)
-	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, batchesTable, in.BatchFilters)
+	l := list[store.Cursor]{batchesTable, in.BatchFilters}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -182,15 +183,12 @@ func (s *Server) listBatches(ctx context.Context, in *listBatchesInput) (*listBa
 	if err != nil {
 		return nil, err
 	}
-	out := BatchList{Page: Page{Object: "list", HasMore: more}, Data: make([]Batch, len(batches))}
+	out := BatchList{Data: make([]Batch, len(batches))}
+	out.Page = pageOf(l, batches, more, func(b payment.Batch) store.Cursor { return store.Cursor{CreatedAt: b.CreatedAt, ID: b.ID} })
 	for n, b := range batches {
 		if out.Data[n], err = showBatch(ctx, s.store.Queries(), b); err != nil {
 			return nil, err
 		}
-	}
-	if more {
-		last := batches[len(batches)-1]
-		out.NextCursor = encodeCursor(batchesTable, in.BatchFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return &listBatchesOutput{out}, nil
 }

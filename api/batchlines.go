@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/store/db"
 	"github.com/settlehq/settle/telemetry"
 )
@@ -90,8 +91,8 @@ func (s *Server) batchLines(ctx context.Context, in *batchLinesInput) (*batchLin
 	if err != nil {
 		return nil, err
 	}
-	bound := lineCursor{in.ID, in.LineFilters}
-	after, err := decodeCursor[int32]("query:cursor", in.Cursor, "batch_lines", bound)
+	l := list[int32]{"batch_lines", lineCursor{in.ID, in.LineFilters}}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -103,17 +104,15 @@ func (s *Server) batchLines(ctx context.Context, in *batchLinesInput) (*batchLin
 	if err != nil {
 		return nil, fmt.Errorf("lines of %s: %w", b.ID, err)
 	}
-	out := BatchLineList{Page: Page{Object: "list", HasMore: len(rows) > in.Limit}, Data: []BatchLine{}}
-	for _, r := range rows[:min(len(rows), in.Limit)] {
-		l := BatchLine{Line: int(r.Line), Status: payment.Status(r.Status), Reference: r.Reference, Amount: r.Amount.Decimal(b.Asset.Decimals),
+	rows, more := store.Page(rows, in.Limit)
+	out := BatchLineList{Data: make([]BatchLine, len(rows))}
+	out.Page = pageOf(l, rows, more, func(r db.BatchLineState) int32 { return r.Line })
+	for n, r := range rows {
+		out.Data[n] = BatchLine{Line: int(r.Line), Status: payment.Status(r.Status), Reference: r.Reference, Amount: r.Amount.Decimal(b.Asset.Decimals),
 			IntentID: r.IntentID, Chain: r.Chain, Address: r.Address, TxHash: r.TxHash}
 		if r.FailureCode != "" {
-			l.Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
+			out.Data[n].Failure = &payment.Failure{Code: r.FailureCode, Message: r.FailureMessage}
 		}
-		out.Data = append(out.Data, l)
-	}
-	if out.HasMore {
-		out.NextCursor = encodeCursor("batch_lines", bound, rows[in.Limit-1].Line)
 	}
 	return &batchLinesOutput{out}, nil
 }
@@ -143,8 +142,8 @@ func (s *Server) batchErrors(ctx context.Context, in *batchErrorsInput) (*batchE
 	if err != nil {
 		return nil, err
 	}
-	bound := lineCursor{Batch: in.ID}
-	after, err := decodeCursor[int]("query:cursor", in.Cursor, "batch_errors", bound)
+	l := list[int]{"batch_errors", lineCursor{Batch: in.ID}}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -156,11 +155,9 @@ func (s *Server) batchErrors(ctx context.Context, in *batchErrorsInput) (*batchE
 	if err != nil {
 		return nil, err
 	}
-	out := InvalidLineList{Page: Page{Object: "list", HasMore: len(lines) > in.Limit}, Data: lines[:min(len(lines), in.Limit)]}
-	if out.HasMore {
-		out.NextCursor = encodeCursor("batch_errors", bound, lines[in.Limit-1].Line)
-	}
-	return &batchErrorsOutput{out}, nil
+	lines, more := store.Page(lines, in.Limit)
+	page := pageOf(l, lines, more, func(i InvalidLine) int { return i.Line })
+	return &batchErrorsOutput{InvalidLineList{page, lines}}, nil
 }
 
 // invalidLines reads a page of invalid lines behind a line.

@@ -73,8 +73,8 @@ type ChangedIntent struct {
 }
 
 type createInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" doc:"A key of your own making. The same key with the same body gets the same answer, however often it is sent; keys are kept for 24 hours or longer, and one payment per key for ever." example:"f3a1c0de-7b1e-4a53-9d0c-5a1f2e3d4c5b"`
-	Body           CreateIntentRequest
+	Idempotent
+	Body CreateIntentRequest
 }
 
 // create orders a payment.

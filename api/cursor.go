@@ -41,6 +41,27 @@ func decodeCursor[K any](at, text, resource string, filters any) (*K, error) {
 	return &c.Key, nil
 }
 
+// list is one list, read page by page: what it is of, and all that chooses its rows.
+type list[K any] struct {
+	resource string
+	filters  any
+}
+
+// place reads where a page begins; nil: at the beginning.
+func (l list[K]) place(cursor string) (*K, error) {
+	return decodeCursor[K]("query:cursor", cursor, l.resource, l.filters)
+}
+
+// pageOf says of a page's rows whether others follow, and where: behind the place
+// of the last.
+func pageOf[R, K any](l list[K], rows []R, more bool, placeOf func(R) K) Page {
+	p := Page{Object: "list", HasMore: more}
+	if more {
+		p.NextCursor = encodeCursor(l.resource, l.filters, placeOf(rows[len(rows)-1]))
+	}
+	return p
+}
+
 func hashFilters(filters any) []byte {
 	text, _ := json.Marshal(filters) // structs of strings cannot fail
 	sum := sha256.Sum256(text)

@@ -123,24 +123,17 @@ func (s *Server) endpointDeliveries(ctx context.Context, in *endpointDeliveriesI
 	if err != nil {
 		return nil, err
 	}
-	filters := []any{in.ID, in.DeliveryFilter}
-	var before string
-	if after, err := decodeCursor[string]("query:cursor", in.Cursor, "webhook_deliveries", filters); err != nil {
-		return nil, err
-	} else if after != nil {
-		before = *after
-	}
-	ds, err := webhooks.EndpointDeliveries(ctx, s.store, ref, in.State, before, in.Limit+1)
+	l := list[string]{"webhook_deliveries", []any{in.ID, in.DeliveryFilter}}
+	before, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	out := WebhookDeliveryList{Page: Page{Object: "list", HasMore: len(ds) > in.Limit}}
-	if out.HasMore {
-		ds = ds[:in.Limit]
-		out.NextCursor = encodeCursor("webhook_deliveries", filters, ds[len(ds)-1].EventID)
+	ds, more, err := webhooks.EndpointDeliveries(ctx, s.store, ref, in.State, before, in.Limit)
+	if err != nil {
+		return nil, err
 	}
-	out.Data = deliveriesOf(ds)
-	return &deliveriesOutput{out}, nil
+	page := pageOf(l, ds, more, func(d webhooks.Delivery) string { return d.EventID })
+	return &deliveriesOutput{WebhookDeliveryList{page, deliveriesOf(ds)}}, nil
 }
 
 // deliveries reads where an event of the caller went.

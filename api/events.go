@@ -94,7 +94,8 @@ func (s *Server) intentEvents(ctx context.Context, in *intentEventsInput) (*even
 	if _, err := s.mine(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	after, err := decodeCursor[int64]("query:cursor", in.Cursor, "events", in.ID)
+	l := list[int64]{"events", in.ID}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +108,11 @@ func (s *Server) intentEvents(ctx context.Context, in *intentEventsInput) (*even
 	if err != nil {
 		return nil, err
 	}
-	out := EventList{Page: Page{Object: "list", HasMore: len(rows) > in.Limit}, Data: []StoredEvent{}}
-	if out.HasMore {
-		rows = rows[:in.Limit]
-		out.NextCursor = encodeCursor("events", in.ID, rows[len(rows)-1].Sequence)
-	}
-	for _, r := range rows {
-		out.Data = append(out.Data, StoredEvent{r.Body})
+	rows, more := store.Page(rows, in.Limit)
+	out := EventList{Data: make([]StoredEvent, len(rows))}
+	out.Page = pageOf(l, rows, more, func(r store.EventRow) int64 { return r.Sequence })
+	for n, r := range rows {
+		out.Data[n] = StoredEvent{r.Body}
 	}
 	return &eventsOutput{out}, nil
 }
@@ -150,12 +149,10 @@ func (s *Server) eventLog(ctx context.Context, in *logInput) (*logOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	out := EventLog{Object: "list", HasMore: len(events) > in.Limit, Data: []StoredEvent{}}
-	if out.HasMore {
-		events = events[:in.Limit]
-	}
-	for _, e := range events {
-		out.Data = append(out.Data, StoredEvent{e.Body})
+	events, more := store.Page(events, in.Limit)
+	out := EventLog{Object: "list", HasMore: more, Data: make([]StoredEvent, len(events))}
+	for n, e := range events {
+		out.Data[n] = StoredEvent{e.Body}
 		place = e.Place
 	}
 	out.NextCursor = logCursor(in.EventFilters, place)

@@ -16,6 +16,11 @@ import (
 
 const idempotencyHeader = "Idempotency-Key"
 
+// Idempotent is what every request takes that makes something.
+type Idempotent struct {
+	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever." example:"f3a1c0de-7b1e-4a53-9d0c-5a1f2e3d4c5b"`
+}
+
 // rawOutput is an answer in stored bytes.
 type rawOutput struct {
 	Status      int
@@ -55,13 +60,18 @@ func created(body []byte) *rawOutput {
 }
 
 // outrun answers a request that failed. A concurrent one with the same key may have
-// been faster, and be the reason: then it has our answer.
+// been faster, and be the reason: then it has our answer. Who is told to come
+// again finds it then.
 func (s *Server) outrun(ctx context.Context, key store.IdempotencyKey, cause error) (*rawOutput, error) {
+	var known *Problem
+	refused := errors.As(cause, &known)
+	if refused && known.retryAfter > 0 {
+		return nil, cause
+	}
 	if out, err := s.replay(ctx, key); out != nil || err != nil {
 		return out, err
 	}
-	var known *Problem
-	if errors.Is(cause, store.ErrConflict) && !errors.As(cause, &known) {
+	if errors.Is(cause, store.ErrConflict) && !refused {
 		return nil, fail(IdempotencyKeyUsed, "").because(cause)
 	}
 	return nil, cause

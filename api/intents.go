@@ -186,7 +186,8 @@ func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if !in.CreatedLT.IsZero() {
 		f.CreatedBefore = &in.CreatedLT
 	}
-	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, "payment_intents", in.ListFilters)
+	l := list[store.Cursor]{"payment_intents", in.ListFilters}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -194,13 +195,10 @@ func (s *Server) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := IntentList{Page: Page{Object: "list", HasMore: more}, Data: make([]payment.Resource, len(intents))}
+	out := IntentList{Data: make([]payment.Resource, len(intents))}
+	out.Page = pageOf(l, intents, more, func(i payment.Intent) store.Cursor { return store.Cursor{CreatedAt: i.CreatedAt, ID: i.ID} })
 	for n, i := range intents {
 		out.Data[n] = i.Resource()
-	}
-	if more {
-		last := intents[len(intents)-1]
-		out.NextCursor = encodeCursor("payment_intents", in.ListFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return &listOutput{out}, nil
 }

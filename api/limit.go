@@ -57,6 +57,8 @@ func (silent) Printf(context.Context, string, ...any) {}
 type limiter struct {
 	counts           *redis_rate.Limiter // nil: there is no limit
 	key, merchant    redis_rate.Limit
+	policy           string        // field RateLimit-Policy of merchants
+	operators        string        // and of operators, whose keys have only their own quota
 	timeout          time.Duration // limitTimeout
 	now              func() time.Time
 	log              *zap.Logger
@@ -68,19 +70,12 @@ type limiter struct {
 // 0, there is no limit.
 func newLimiter(client redis.UniversalClient, perSecond int, now func() time.Time, log *zap.Logger) *limiter {
 	l := &limiter{key: redis_rate.PerSecond(perSecond), merchant: redis_rate.PerSecond(2 * perSecond), timeout: limitTimeout, now: now, log: log}
+	l.operators = fmt.Sprintf(`"default";q=%d;w=1`, l.key.Rate)
+	l.policy = l.operators + fmt.Sprintf(`, "merchant";q=%d;w=1`, l.merchant.Rate)
 	if client != nil && perSecond > 0 {
 		l.counts = redis_rate.NewLimiter(client)
 	}
 	return l
-}
-
-// policy is the field RateLimit-Policy. An operator's key has only its own quota.
-func (l *limiter) policy(who principal) string {
-	own := fmt.Sprintf(`"default";q=%d;w=1`, l.key.Rate)
-	if who.ID == "" {
-		return own
-	}
-	return own + fmt.Sprintf(`, "merchant";q=%d;w=1`, l.merchant.Rate)
 }
 
 // limit is a huma middleware, behind authenticate. It tells how much is left in
@@ -96,7 +91,11 @@ func (s *surface) limit(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	ctx.SetHeader("RateLimit-Policy", s.limiter.policy(who))
+	policy := s.limiter.policy
+	if who.ID == "" {
+		policy = s.limiter.operators
+	}
+	ctx.SetHeader("RateLimit-Policy", policy)
 	ctx.SetHeader("RateLimit", left.String())
 	if wait := left.wait(); wait > 0 {
 		p := fail(RateLimited, "")

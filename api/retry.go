@@ -20,8 +20,8 @@ type RetryRequest struct {
 
 type retryInput struct {
 	IntentPath
-	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"As with ordering a payment" example:"f3a1c0de-7b1e-4a53-9d0c-5a1f2e3d4c5c"`
-	Body           *RetryRequest
+	Idempotent
+	Body *RetryRequest
 }
 
 // retried is what the fingerprint of a retry is made of.

@@ -157,8 +157,8 @@ func nextDue(s payment.Schedule, now time.Time, skipped []time.Time) (time.Time,
 }
 
 type createScheduleInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"A key of your own making. The same key with the same body gets the same answer, however often it is sent."`
-	Body           CreateScheduleRequest
+	Idempotent
+	Body CreateScheduleRequest
 }
 
 func (s *Server) createSchedule(ctx context.Context, in *createScheduleInput) (*rawOutput, error) {
@@ -424,7 +424,8 @@ type ScheduleList struct {
 type listSchedulesOutput struct{ Body ScheduleList }
 
 func (s *Server) listSchedules(ctx context.Context, in *listSchedulesInput) (*listSchedulesOutput, error) {
-	after, err := decodeCursor[store.Cursor]("query:cursor", in.Cursor, "schedules", in.ScheduleFilters)
+	l := list[store.Cursor]{"schedules", in.ScheduleFilters}
+	after, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -433,17 +434,14 @@ func (s *Server) listSchedules(ctx context.Context, in *listSchedulesInput) (*li
 	if err != nil {
 		return nil, err
 	}
-	out := ScheduleList{Page: Page{Object: "list", HasMore: more}, Data: make([]Schedule, len(schedules))}
+	out := ScheduleList{Data: make([]Schedule, len(schedules))}
+	out.Page = pageOf(l, schedules, more, func(s payment.Schedule) store.Cursor { return store.Cursor{CreatedAt: s.CreatedAt, ID: s.ID} })
 	for n, sch := range schedules {
 		shown, err := s.showSchedule(ctx, sch)
 		if err != nil {
 			return nil, err
 		}
 		out.Data[n] = shown.Body
-	}
-	if more {
-		last := schedules[len(schedules)-1]
-		out.NextCursor = encodeCursor("schedules", in.ScheduleFilters, store.Cursor{CreatedAt: last.CreatedAt, ID: last.ID})
 	}
 	return &listSchedulesOutput{out}, nil
 }
@@ -465,7 +463,8 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*listRunsOutp
 	if _, err := s.mySchedule(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	before, err := decodeCursor[time.Time]("query:cursor", in.Cursor, "schedule_runs", in.ID)
+	l := list[time.Time]{"schedule_runs", in.ID}
+	before, err := l.place(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -473,12 +472,10 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*listRunsOutp
 	if err != nil {
 		return nil, err
 	}
-	out := ScheduleRunList{Page: Page{Object: "list", HasMore: more}, Data: make([]payment.RunResource, len(runs))}
+	out := ScheduleRunList{Data: make([]payment.RunResource, len(runs))}
+	out.Page = pageOf(l, runs, more, func(r payment.Run) time.Time { return r.DueAt })
 	for n, r := range runs {
 		out.Data[n] = r.Resource()
-	}
-	if more {
-		out.NextCursor = encodeCursor("schedule_runs", in.ID, runs[len(runs)-1].DueAt)
 	}
 	return &listRunsOutput{out}, nil
 }

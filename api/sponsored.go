@@ -47,8 +47,8 @@ type SponsoredPaymentRequest struct {
 }
 
 type sponsoredInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"As for POST /v1/payment_intents." example:"f3a1c0de-7b1e-4a53-9d0c-5a1f2e3d4c5b"`
-	Body           SponsoredPaymentRequest
+	Idempotent
+	Body SponsoredPaymentRequest
 }
 
 func (s *Server) registerSponsored() {

@@ -37,8 +37,8 @@ const (
 )
 
 type createBatchInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" required:"true" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"A key of your own making. The same key with the same bytes gets the same answer, however often they are sent."`
-	Reference      string `query:"reference" maxLength:"200" doc:"Your own reference for the batch, where the body is CSV"`
+	Idempotent
+	Reference string `query:"reference" maxLength:"200" doc:"Your own reference for the batch, where the body is CSV"`
 
 	hc huma.Context
 }

@@ -2460,7 +2460,7 @@ type CreateBatchParams struct {
 	// Reference Your own reference for the batch, where the body is CSV
 	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
 
-	// IdempotencyKey A key of your own making. The same key with the same bytes gets the same answer, however often they are sent.
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
@@ -2556,7 +2556,7 @@ type ListPaymentIntentsParamsStatus string
 
 // CreatePaymentIntentParams defines parameters for CreatePaymentIntent.
 type CreatePaymentIntentParams struct {
-	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent; keys are kept for 24 hours or longer, and one payment per key for ever.
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
@@ -2579,7 +2579,7 @@ type ListPaymentIntentEventsParams struct {
 
 // RetryPaymentIntentParams defines parameters for RetryPaymentIntent.
 type RetryPaymentIntentParams struct {
-	// IdempotencyKey As with ordering a payment
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
@@ -2607,7 +2607,7 @@ type ListSchedulesParamsStatus string
 
 // CreateScheduleParams defines parameters for CreateSchedule.
 type CreateScheduleParams struct {
-	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent.
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
@@ -2621,7 +2621,7 @@ type ListScheduleRunsParams struct {
 
 // CreateSponsoredPaymentParams defines parameters for CreateSponsoredPayment.
 type CreateSponsoredPaymentParams struct {
-	// IdempotencyKey As for POST /v1/payment_intents.
+	// IdempotencyKey A key of your own making. The same key with the same body gets the same answer, however often it is sent. Answers are kept for 24 hours or longer; what a key made stays the only thing that it made, for ever.
 	IdempotencyKey string `json:"Idempotency-Key"`
 }
 

@@ -85,14 +85,12 @@ func (s *Store) MerchantBatch(ctx context.Context, merchantID string, mode payme
 // all.
 func (s *Store) ListBatches(ctx context.Context, merchantID string, mode payment.Mode, statuses []string, after *Cursor, limit int) (batches []payment.Batch, more bool, err error) {
 	p := db.ListBatchesParams{MerchantID: merchantID, Mode: string(mode), Statuses: statuses, MaxRows: int32(limit) + 1}
-	if after != nil {
-		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
-	}
+	p.AfterCreatedAt, p.AfterID = after.place()
 	rows, err := s.queries.ListBatches(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("list batches: %w", err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	batches, err = batchesOf(rows)
 	return batches, more, err
 }
@@ -131,35 +129,40 @@ func (s *Store) DueBatches(ctx context.Context, limit int) ([]payment.Batch, err
 	return batchesOf(rows)
 }
 
-// NextLines returns the last line of a batch that has a payment (0: none), and
-// at most limit lines behind it.
-func (s *Store) NextLines(ctx context.Context, batchID string, limit int) (last int, lines []payment.BatchLine, err error) {
-	n, err := s.queries.LastBatchLine(ctx, batchID)
+// LinesAfter returns at most limit lines of a batch that come after a line (0:
+// from the first on), in their order.
+func (s *Store) LinesAfter(ctx context.Context, batchID string, line, limit int) ([]payment.BatchLine, error) {
+	rows, err := s.queries.BatchLinesAfter(ctx, db.BatchLinesAfterParams{BatchID: batchID, AfterLine: int32(line), MaxRows: int32(limit)})
 	if err != nil {
-		return 0, nil, fmt.Errorf("last line of %s: %w", batchID, err)
+		return nil, fmt.Errorf("lines of %s: %w", batchID, err)
 	}
-	rows, err := s.queries.BatchLinesAfter(ctx, db.BatchLinesAfterParams{BatchID: batchID, AfterLine: n, MaxRows: int32(limit)})
-	if err != nil {
-		return 0, nil, fmt.Errorf("lines of %s: %w", batchID, err)
-	}
+	var lines []payment.BatchLine
 	for _, r := range rows {
 		l := payment.BatchLine{Line: int(r.Line), Amount: r.Amount, Allowed: chainsOf(r.AllowedChains), Priority: payment.Priority(r.Priority), MaxFee: r.MaxFee,
 			Deadline: r.Deadline, Reference: r.Reference, Errors: r.Errors}
 		if err := json.Unmarshal(r.Destinations, &l.Destinations); err != nil {
-			return 0, nil, fmt.Errorf("batch %s line %d: destinations: %w", batchID, l.Line, err)
+			return nil, fmt.Errorf("batch %s line %d: destinations: %w", batchID, l.Line, err)
 		}
 		if err := json.Unmarshal(r.Metadata, &l.Metadata); err != nil {
-			return 0, nil, fmt.Errorf("batch %s line %d: metadata: %w", batchID, l.Line, err)
+			return nil, fmt.Errorf("batch %s line %d: metadata: %w", batchID, l.Line, err)
 		}
 		lines = append(lines, l)
 	}
-	return int(n), lines, nil
+	return lines, nil
 }
 
-// LastLine is the last line of a batch that has a payment, 0 if none has, as this
-// transaction sees it.
+// LastLine is the last line of a batch that has a payment, 0 if none has.
+func (s *Store) LastLine(ctx context.Context, batchID string) (int, error) {
+	return lastLine(ctx, s.queries, batchID)
+}
+
+// LastLine is the same as this transaction sees it.
 func (tx *Tx) LastLine(ctx context.Context, batchID string) (int, error) {
-	n, err := tx.LastBatchLine(ctx, batchID)
+	return lastLine(ctx, tx.Queries, batchID)
+}
+
+func lastLine(ctx context.Context, q *db.Queries, batchID string) (int, error) {
+	n, err := q.LastBatchLine(ctx, batchID)
 	if err != nil {
 		return 0, fmt.Errorf("last line of %s: %w", batchID, err)
 	}

@@ -59,14 +59,12 @@ func (tx *Tx) Merchant(ctx context.Context, id string) (Merchant, error) {
 // after the cursor (nil: from the newest on); more reports whether others follow.
 func (s *Store) Merchants(ctx context.Context, after *Cursor, limit int) (merchants []Merchant, more bool, err error) {
 	p := db.ListMerchantsParams{MaxRows: oneMore(limit)}
-	if after != nil {
-		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
-	}
+	p.AfterCreatedAt, p.AfterID = after.place()
 	rows, err := s.queries.ListMerchants(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("merchants: %w", err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	merchants = make([]Merchant, len(rows))
 	for n, r := range rows {
 		merchants[n] = Merchant(r)
@@ -155,14 +153,12 @@ func (s *Store) Principal(ctx context.Context, keyID string) (APIKey, Merchant, 
 // newest on); more reports whether others follow.
 func (s *Store) APIKeys(ctx context.Context, merchantID string, after *Cursor, limit int) (keys []APIKey, more bool, err error) {
 	p := db.ListAPIKeysParams{MerchantID: merchantID, MaxRows: oneMore(limit)}
-	if after != nil {
-		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
-	}
+	p.AfterCreatedAt, p.AfterID = after.place()
 	rows, err := s.queries.ListAPIKeys(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("api keys of %s: %w", merchantID, err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	keys = make([]APIKey, len(rows))
 	for n, r := range rows {
 		keys[n] = apiKeyOf(r)

@@ -55,7 +55,7 @@ func (s *Store) AuditPage(ctx context.Context, objectID string, before *int64, l
 	if err != nil {
 		return nil, false, fmt.Errorf("audit log of %s: %w", objectID, err)
 	}
-	entries, more = page(rows, limit)
+	entries, more = Page(rows, limit)
 	return entries, more, nil
 }
 

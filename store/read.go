@@ -48,6 +48,14 @@ type Cursor struct {
 	ID        string
 }
 
+// place is how queries take a cursor.
+func (c *Cursor) place() (createdAt *time.Time, id *string) {
+	if c == nil {
+		return nil, nil
+	}
+	return &c.CreatedAt, &c.ID
+}
+
 // oneMore is how many rows tell whether others follow a page; nil for limit 0,
 // which is all.
 func oneMore(limit int) *int32 {
@@ -58,8 +66,9 @@ func oneMore(limit int) *int32 {
 	return &n
 }
 
-// page cuts rows to limit (0: all), and reports whether that left some out.
-func page[T any](rows []T, limit int) (cut []T, more bool) {
+// Page cuts rows, of which one more than limit was asked for, to limit (0: all),
+// and reports whether that left some out.
+func Page[T any](rows []T, limit int) (cut []T, more bool) {
 	if limit == 0 || len(rows) <= limit {
 		return rows, false
 	}
@@ -84,14 +93,12 @@ func (s *Store) ListIntents(ctx context.Context, f ListFilter, after *Cursor, li
 	for _, status := range f.Statuses {
 		p.Statuses = append(p.Statuses, string(status))
 	}
-	if after != nil {
-		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
-	}
+	p.AfterCreatedAt, p.AfterID = after.place()
 	rows, err := s.queries.ListIntents(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("list intents: %w", err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	intents, err = intentsOf(rows)
 	return intents, more, err
 }

@@ -49,14 +49,12 @@ type ScheduleFilter struct {
 // the cursor (nil: from the newest on); more reports whether others follow.
 func (s *Store) ListSchedules(ctx context.Context, f ScheduleFilter, after *Cursor, limit int) (schedules []payment.Schedule, more bool, err error) {
 	p := db.ListSchedulesParams{MerchantID: f.MerchantID, Mode: string(f.Mode), Statuses: f.Statuses, MaxRows: int32(limit) + 1}
-	if after != nil {
-		p.AfterCreatedAt, p.AfterID = &after.CreatedAt, &after.ID
-	}
+	p.AfterCreatedAt, p.AfterID = after.place()
 	rows, err := s.queries.ListSchedules(ctx, p)
 	if err != nil {
 		return nil, false, fmt.Errorf("list schedules: %w", err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	schedules, err = schedulesOf(rows)
 	return schedules, more, err
 }
@@ -154,7 +152,7 @@ func (s *Store) ScheduleRuns(ctx context.Context, scheduleID string, before *tim
 	if err != nil {
 		return nil, false, fmt.Errorf("runs of %s: %w", scheduleID, err)
 	}
-	rows, more = page(rows, limit)
+	rows, more = Page(rows, limit)
 	return runsOf(rows), more, nil
 }
 

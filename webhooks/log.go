@@ -35,25 +35,23 @@ type DeliveryAttempt struct {
 }
 
 // EndpointDeliveries returns at most limit deliveries of an endpoint, newest
-// event first, behind an event id ("": from the newest on), in any of the
-// states (none: all).
-func EndpointDeliveries(ctx context.Context, st *store.Store, r EndpointRef, states []string, before string, limit int) ([]Delivery, error) {
+// event first, behind an event id (nil: from the newest on), in any of the
+// states (none: all); more reports whether others follow.
+func EndpointDeliveries(ctx context.Context, st *store.Store, r EndpointRef, states []string, before *string, limit int) (ds []Delivery, more bool, err error) {
 	if _, err := GetEndpoint(ctx, st, r); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	p := db.ListEndpointDeliveriesParams{EndpointID: r.ID, States: states, MaxRows: int32(limit)}
-	if before != "" {
-		p.BeforeEventID = &before
-	}
-	rows, err := st.Queries().ListEndpointDeliveries(ctx, p)
+	rows, err := st.Queries().ListEndpointDeliveries(ctx, db.ListEndpointDeliveriesParams{
+		EndpointID: r.ID, States: states, BeforeEventID: before, MaxRows: int32(limit) + 1})
 	if err != nil {
-		return nil, fmt.Errorf("deliveries of %s: %w", r.ID, err)
+		return nil, false, fmt.Errorf("deliveries of %s: %w", r.ID, err)
 	}
-	out := make([]Delivery, len(rows))
+	rows, more = store.Page(rows, limit)
+	ds = make([]Delivery, len(rows))
 	for i, row := range rows {
-		out[i] = deliveryOf(db.ListEventDeliveriesRow(row))
+		ds[i] = deliveryOf(db.ListEventDeliveriesRow(row))
 	}
-	return out, nil
+	return ds, more, nil
 }
 
 // EventDeliveries returns all deliveries of a merchant's event, also to

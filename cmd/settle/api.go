@@ -66,30 +66,25 @@ func (p *process) serve(ctx context.Context, deps api.Deps) error {
 	if err != nil {
 		return err
 	}
-	admin, err := api.NewAdmin(deps)
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, s := range []struct {
-		name, setting, address string
-		run                    func(context.Context, net.Listener, time.Duration) error
-	}{
-		{"api", "SETTLE_API_ADDRESS", p.config.APIAddress, server.Run},
-		{"admin api", "SETTLE_ADMIN_ADDRESS", p.config.AdminAddress, admin.Run},
-	} {
-		if s.address == "" {
-			continue
-		}
+	listen := func(name, setting, address string, run func(context.Context, net.Listener, time.Duration) error) {
 		group.Go(func() error {
-			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
+			listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.setting, err)
+				return fmt.Errorf("%s: %w", setting, err)
 			}
-			p.log.Info(s.name+" ready", zap.String("address", listener.Addr().String()))
-			return s.run(ctx, listener, p.config.WorkerStopTimeout)
+			p.log.Info(name+" ready", zap.String("address", listener.Addr().String()))
+			return run(ctx, listener, p.config.WorkerStopTimeout)
 		})
 	}
+	if p.config.AdminAddress != "" {
+		admin, err := api.NewAdmin(deps)
+		if err != nil {
+			return err
+		}
+		listen("admin api", "SETTLE_ADMIN_ADDRESS", p.config.AdminAddress, admin.Run)
+	}
+	listen("api", "SETTLE_API_ADDRESS", p.config.APIAddress, server.Run)
 	return group.Wait()
 }
 
