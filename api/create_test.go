@@ -118,14 +118,23 @@ func TestIdempotencyKeyBelongsToMerchantAndMode(t *testing.T) {
 func TestIdempotencyKeyIsTakenForEver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.do("POST", "/v1/payment_intents", order(), idempotent("old")).want(201)
+	again := map[string]func() answer{
+		"payment":  func() answer { return b.do("POST", "/v1/payment_intents", order(), idempotent("old")) },
+		"schedule": func() answer { return b.do("POST", "/v1/schedules", order(set("cron", "0 9 1 * *")), idempotent("old")) },
+		"batch":    func() answer { return b.upload(file(1), idempotent("old")) },
+	}
+	for _, ask := range again {
+		ask().want(201)
+	}
 	if _, err := b.store.ForgetIdempotency(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	rows := b.rows()
-	b.do("POST", "/v1/payment_intents", order(), idempotent("old")).refused(409, "idempotency_key_used", "")
-	if got := b.rows(); !maps.Equal(got, rows) {
-		t.Errorf("rows %v, want %v", got, rows)
+	for name, ask := range again {
+		ask().refused(409, "idempotency_key_used", "")
+		if got := b.rows(); !maps.Equal(got, rows) {
+			t.Errorf("%s: rows %v, want %v", name, got, rows)
+		}
 	}
 }
 

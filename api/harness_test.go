@@ -272,7 +272,7 @@ func (a answer) refused(status int, code api.Code, pointer string) {
 func (b *bench) rows() map[string]int {
 	b.t.Helper()
 	counts := make(map[string]int)
-	for _, table := range []string{"payment_intents", "events", "intent_starts", "ledger_transfers", "ledger_entries", "idempotency_keys", "audit_log", "webhook_endpoints", "batches", "batch_lines"} {
+	for _, table := range []string{"payment_intents", "events", "intent_starts", "ledger_transfers", "ledger_entries", "idempotency_keys", "audit_log", "webhook_endpoints", "batches", "batch_lines", "schedules"} {
 		var n int
 		if err := b.sql.QueryRow(b.t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
 			b.t.Fatal(err)

@@ -172,7 +172,7 @@ func (s *Server) createSchedule(ctx context.Context, in *createScheduleInput) (*
 			if err := tx.ClaimIdempotency(ctx, key); err != nil {
 				return err
 			}
-			stored, err := tx.CreateSchedule(ctx, draft)
+			stored, err := tx.CreateSchedule(ctx, draft, key.Key)
 			if err != nil {
 				return err
 			}

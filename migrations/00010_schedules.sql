@@ -5,6 +5,7 @@ CREATE TABLE schedules (
   id               text PRIMARY KEY CHECK (id LIKE 'sch\_%'),
   merchant_id      text NOT NULL REFERENCES merchants,
   mode             text NOT NULL CHECK (mode IN ('test', 'live')),
+  idempotency_key  text NOT NULL,
   ordered          jsonb NOT NULL,                        -- payment.Order
   once_at          timestamptz,                           -- NULL: cron says when
   cron             text NOT NULL DEFAULT '',
@@ -16,6 +17,7 @@ CREATE TABLE schedules (
   request_id       text NOT NULL,
   created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  UNIQUE (merchant_id, mode, idempotency_key),            -- for ever, also after the key's record expired
   CHECK ((once_at IS NULL) = (cron <> ''))
 );
 CREATE INDEX schedules_list ON schedules (merchant_id, mode, created_at DESC, id DESC);
@@ -28,9 +30,9 @@ BEGIN
   IF TG_OP = 'DELETE' THEN
     RAISE EXCEPTION 'schedule % may not be deleted', OLD.id USING ERRCODE = '23001';
   END IF;
-  IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.ordered, NEW.once_at, NEW.cron, NEW.time_zone, NEW.ends_at, NEW.catch_up_seconds, NEW.created_at)
+  IF (NEW.id, NEW.merchant_id, NEW.mode, NEW.idempotency_key, NEW.ordered, NEW.once_at, NEW.cron, NEW.time_zone, NEW.ends_at, NEW.catch_up_seconds, NEW.created_at)
      IS DISTINCT FROM
-     (OLD.id, OLD.merchant_id, OLD.mode, OLD.ordered, OLD.once_at, OLD.cron, OLD.time_zone, OLD.ends_at, OLD.catch_up_seconds, OLD.created_at) THEN
+     (OLD.id, OLD.merchant_id, OLD.mode, OLD.idempotency_key, OLD.ordered, OLD.once_at, OLD.cron, OLD.time_zone, OLD.ends_at, OLD.catch_up_seconds, OLD.created_at) THEN
     RAISE EXCEPTION 'schedule %: what was ordered may not change', OLD.id USING ERRCODE = '23001';
   END IF;
   IF NEW.status <> OLD.status AND OLD.status IN ('completed', 'canceled') THEN

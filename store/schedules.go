@@ -11,14 +11,15 @@ import (
 )
 
 // CreateSchedule inserts an active schedule and returns it as stored. The caller
-// chose its ID. Temporal is told of it by who takes DueSchedules.
-func (tx *Tx) CreateSchedule(ctx context.Context, s payment.Schedule) (payment.Schedule, error) {
+// chose its ID. Temporal is told of it by who takes DueSchedules. The key makes
+// one schedule of the merchant and mode for ever: ErrConflict if it has.
+func (tx *Tx) CreateSchedule(ctx context.Context, s payment.Schedule, idempotencyKey string) (payment.Schedule, error) {
 	ordered, err := json.Marshal(s.Order)
 	if err != nil {
 		return payment.Schedule{}, fmt.Errorf("create schedule %s: %w", s.ID, err)
 	}
 	row, err := tx.InsertSchedule(ctx, db.InsertScheduleParams{
-		ID: s.ID, MerchantID: s.MerchantID, Mode: string(s.Mode), Ordered: ordered, OnceAt: s.Timetable.At, Cron: s.Timetable.Cron,
+		ID: s.ID, MerchantID: s.MerchantID, Mode: string(s.Mode), IdempotencyKey: idempotencyKey, Ordered: ordered, OnceAt: s.Timetable.At, Cron: s.Timetable.Cron,
 		TimeZone: s.Timetable.TimeZone, EndsAt: s.Timetable.EndsAt, CatchUpSeconds: int64(s.CatchUp / time.Second), RequestID: s.RequestID,
 	})
 	if err != nil {

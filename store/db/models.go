@@ -181,6 +181,7 @@ type Schedule struct {
 	ID             string
 	MerchantID     string
 	Mode           string
+	IdempotencyKey string
 	Ordered        json.RawMessage
 	OnceAt         *time.Time
 	Cron           string

@@ -41,7 +41,7 @@ func (q *Queries) DecideWaitingRuns(ctx context.Context, arg DecideWaitingRunsPa
 }
 
 const getMerchantSchedule = `-- name: GetMerchantSchedule :one
-SELECT id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules WHERE id = $1 AND merchant_id = $2 AND mode = $3
+SELECT id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules WHERE id = $1 AND merchant_id = $2 AND mode = $3
 `
 
 type GetMerchantScheduleParams struct {
@@ -57,6 +57,7 @@ func (q *Queries) GetMerchantSchedule(ctx context.Context, arg GetMerchantSchedu
 		&i.ID,
 		&i.MerchantID,
 		&i.Mode,
+		&i.IdempotencyKey,
 		&i.Ordered,
 		&i.OnceAt,
 		&i.Cron,
@@ -99,15 +100,16 @@ func (q *Queries) GetScheduleRun(ctx context.Context, arg GetScheduleRunParams) 
 }
 
 const insertSchedule = `-- name: InsertSchedule :one
-INSERT INTO schedules (id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-RETURNING id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
+INSERT INTO schedules (id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, request_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+RETURNING id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
 `
 
 type InsertScheduleParams struct {
 	ID             string
 	MerchantID     string
 	Mode           string
+	IdempotencyKey string
 	Ordered        json.RawMessage
 	OnceAt         *time.Time
 	Cron           string
@@ -122,6 +124,7 @@ func (q *Queries) InsertSchedule(ctx context.Context, arg InsertScheduleParams) 
 		arg.ID,
 		arg.MerchantID,
 		arg.Mode,
+		arg.IdempotencyKey,
 		arg.Ordered,
 		arg.OnceAt,
 		arg.Cron,
@@ -135,6 +138,7 @@ func (q *Queries) InsertSchedule(ctx context.Context, arg InsertScheduleParams) 
 		&i.ID,
 		&i.MerchantID,
 		&i.Mode,
+		&i.IdempotencyKey,
 		&i.Ordered,
 		&i.OnceAt,
 		&i.Cron,
@@ -194,7 +198,7 @@ func (q *Queries) ListScheduleRuns(ctx context.Context, arg ListScheduleRunsPara
 }
 
 const listSchedules = `-- name: ListSchedules :many
-SELECT id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules
+SELECT id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules
  WHERE merchant_id = $1 AND mode = $2
    AND ($3::text[] IS NULL OR status = ANY ($3::text[]))
    AND ($4::timestamptz IS NULL OR (created_at, id) < ($4::timestamptz, $5::text))
@@ -231,6 +235,7 @@ func (q *Queries) ListSchedules(ctx context.Context, arg ListSchedulesParams) ([
 			&i.ID,
 			&i.MerchantID,
 			&i.Mode,
+			&i.IdempotencyKey,
 			&i.Ordered,
 			&i.OnceAt,
 			&i.Cron,
@@ -254,7 +259,7 @@ func (q *Queries) ListSchedules(ctx context.Context, arg ListSchedulesParams) ([
 }
 
 const lockSchedule = `-- name: LockSchedule :one
-SELECT id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules WHERE id = $1 FOR NO KEY UPDATE
+SELECT id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at FROM schedules WHERE id = $1 FOR NO KEY UPDATE
 `
 
 func (q *Queries) LockSchedule(ctx context.Context, id string) (Schedule, error) {
@@ -264,6 +269,7 @@ func (q *Queries) LockSchedule(ctx context.Context, id string) (Schedule, error)
 		&i.ID,
 		&i.MerchantID,
 		&i.Mode,
+		&i.IdempotencyKey,
 		&i.Ordered,
 		&i.OnceAt,
 		&i.Cron,
@@ -407,7 +413,7 @@ func (q *Queries) TakeDueRuns(ctx context.Context, maxRows int32) ([]ScheduleRun
 const takeDueSchedules = `-- name: TakeDueSchedules :many
 UPDATE schedules SET next_at = clock_timestamp() + interval '15 seconds'
  WHERE id IN (SELECT s.id FROM schedules s WHERE s.next_at <= clock_timestamp() ORDER BY s.next_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-RETURNING id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
+RETURNING id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
 `
 
 // Each sweep takes other rows than its neighbours, and pushes them back.
@@ -424,6 +430,7 @@ func (q *Queries) TakeDueSchedules(ctx context.Context, maxRows int32) ([]Schedu
 			&i.ID,
 			&i.MerchantID,
 			&i.Mode,
+			&i.IdempotencyKey,
 			&i.Ordered,
 			&i.OnceAt,
 			&i.Cron,
@@ -460,7 +467,7 @@ UPDATE schedules
    SET status = $1, updated_at = clock_timestamp(),
        next_at = CASE WHEN $1::text IN ('completed', 'canceled') THEN clock_timestamp() ELSE next_at END
  WHERE id = $2
-RETURNING id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
+RETURNING id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, status, next_at, request_id, created_at, updated_at
 `
 
 type UpdateScheduleStatusParams struct {
@@ -476,6 +483,7 @@ func (q *Queries) UpdateScheduleStatus(ctx context.Context, arg UpdateScheduleSt
 		&i.ID,
 		&i.MerchantID,
 		&i.Mode,
+		&i.IdempotencyKey,
 		&i.Ordered,
 		&i.OnceAt,
 		&i.Cron,

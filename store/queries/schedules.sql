@@ -1,6 +1,6 @@
 -- name: InsertSchedule :one
-INSERT INTO schedules (id, merchant_id, mode, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, request_id)
-VALUES (@id, @merchant_id, @mode, @ordered, sqlc.narg(once_at), @cron, @time_zone, sqlc.narg(ends_at), @catch_up_seconds, @request_id)
+INSERT INTO schedules (id, merchant_id, mode, idempotency_key, ordered, once_at, cron, time_zone, ends_at, catch_up_seconds, request_id)
+VALUES (@id, @merchant_id, @mode, @idempotency_key, @ordered, sqlc.narg(once_at), @cron, @time_zone, sqlc.narg(ends_at), @catch_up_seconds, @request_id)
 RETURNING *;
 
 -- name: GetMerchantSchedule :one
