@@ -13,6 +13,7 @@ import (
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/webhooks"
 )
 
 // Bounds of FillBatch.
@@ -36,24 +37,30 @@ type BatchState struct {
 	Open     int                 `json:"open"`     // payments that have not ended
 }
 
+// FilledBatch is what FillBatch did.
+type FilledBatch struct {
+	BatchState
+	Announced []DeliveryRef `json:"announced,omitempty"` // of the event that the batch has ended
+}
+
 // FillBatch turns the next lines of a batch into payments, as long as fewer than
 // BatchWindow of its payments are open and fewer than MaxBacklog of everybody's
 // wait for their first step. It ends the batch when every line is a payment
 // and every payment has ended. Runs at the same time do not disturb each other: one
 // of them makes the payments.
-func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) {
+func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (state FilledBatch, err error) {
 	b, err := s.Store.HearOfBatch(ctx, in.BatchID, batchQuiet)
 	if err != nil {
-		return BatchState{}, err
+		return state, err
 	}
-	state := BatchState{Status: b.Status}
+	state.Status = b.Status
 	for began := time.Now(); time.Since(began) < batchTime; {
 		// The last line is read first: if another run makes payments of the next ones
 		// before the room is counted, this one makes none.
 		if state.Payments, err = s.Store.LastLine(ctx, b.ID); err != nil {
 			return state, err
 		}
-		room, err := s.batchRoom(ctx, b.ID, &state)
+		room, err := s.batchRoom(ctx, b.ID, &state.BatchState)
 		if err != nil || state.Status != payment.BatchProcessing || room == 0 && state.Open > 0 {
 			return state, err
 		}
@@ -62,7 +69,7 @@ func (s *Steps) FillBatch(ctx context.Context, in BatchRef) (BatchState, error) 
 		case err != nil:
 			return state, err
 		case len(lines) == 0 && state.Open == 0:
-			state.Status, err = s.completeBatch(ctx, b)
+			state.Status, state.Announced, err = s.completeBatch(ctx, b)
 			return state, err
 		case len(lines) == 0 || room == 0:
 			return state, nil
@@ -192,9 +199,11 @@ func (s *Steps) startAll(ctx context.Context, intents []payment.Intent) {
 	_ = group.Wait() // none of them fails
 }
 
-// completeBatch ends a batch that has no open payment and no line left.
-func (s *Steps) completeBatch(ctx context.Context, b payment.Batch) (status payment.BatchStatus, err error) {
+// completeBatch ends a batch that has no open payment and no line left, and
+// announces it.
+func (s *Steps) completeBatch(ctx context.Context, b payment.Batch) (status payment.BatchStatus, announced []DeliveryRef, err error) {
 	err = s.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		announced = nil
 		locked, err := tx.LockBatch(ctx, b.ID)
 		if status = locked.Status; err != nil || status != payment.BatchProcessing {
 			return err // canceled, or completed by another run
@@ -203,11 +212,15 @@ func (s *Steps) completeBatch(ctx context.Context, b payment.Batch) (status paym
 			return err
 		}
 		ended, err := tx.EndBatch(ctx, b.ID, payment.BatchCompleted)
+		if err != nil {
+			return err
+		}
 		status = ended.Status
+		announced, err = webhooks.AnnounceBatch(ctx, tx, ended)
 		return err
 	})
 	if err != nil {
-		return b.Status, fmt.Errorf("complete batch %s: %w", b.ID, err)
+		return b.Status, nil, fmt.Errorf("complete batch %s: %w", b.ID, err)
 	}
-	return status, nil
+	return status, announced, nil
 }

@@ -2,6 +2,8 @@ package activities_test
 
 import (
 	"context"
+	"encoding/json"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -10,6 +12,8 @@ import (
 	"github.com/settlehq/settle/internal/storetest"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/store"
+	"github.com/settlehq/settle/webhooks"
 )
 
 // Lines become payments once each, however many runs there are at a time, and never
@@ -38,7 +42,7 @@ func TestBatchFillsItsWindow(t *testing.T) {
 		}
 		wg.Wait()
 		got, err := w.steps.FillBatch(t.Context(), activities.BatchRef{BatchID: b.ID})
-		if want := (activities.BatchState{Status: status, Payments: payments, Open: open}); err != nil || got != want {
+		if want := (activities.BatchState{Status: status, Payments: payments, Open: open}); err != nil || got.BatchState != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
 		if len(started) != payments {
@@ -63,6 +67,24 @@ func TestBatchFillsItsWindow(t *testing.T) {
 		}
 	}
 	fill(8, 0, payment.BatchCompleted)
+	// Its end was announced once, with what GET shows.
+	told, err := w.store.Events(t.Context(), store.EventFilter{MerchantID: w.merchant.ID, Mode: payment.Live, Types: []string{string(webhooks.BatchCompleted)}}, store.EventPlace{}, 10)
+	if err != nil || len(told) != 1 {
+		t.Fatalf("%d events, %v", len(told), err)
+	}
+	var event struct {
+		Data struct{ Object payment.BatchResource }
+	}
+	if err := json.Unmarshal(told[0].Body, &event); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := w.store.MerchantBatch(t.Context(), w.merchant.ID, payment.Live, b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := w.store.ShowBatch(t.Context(), ended); err != nil || want.Status != payment.BatchCompleted || !reflect.DeepEqual(event.Data.Object, want) {
+		t.Errorf("told %+v, want %+v, %v", event.Data.Object, want, err)
+	}
 	if got, err := ledger.MerchantBalance(t.Context(), w.store, ledger.HolderOfBatch(b), payment.USDC); err != nil || !got.Held.IsZero() {
 		t.Errorf("held %s, %v", got.Held, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
@@ -15,8 +14,8 @@ import (
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
-	"github.com/settlehq/settle/store/db"
 	"github.com/settlehq/settle/telemetry"
+	"github.com/settlehq/settle/webhooks"
 )
 
 const (
@@ -34,7 +33,7 @@ func (s *Server) registerBatches() {
 			"its errors can be downloaded. Nothing is held or paid before it is started. An upload that breaks off leaves nothing behind.",
 		errors: []int{http.StatusBadRequest, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity},
 	}, s.createBatch)
-	answers[Batch](s.api, batchesPath, "201")
+	answers[payment.BatchResource](s.api, batchesPath, "201")
 	s.api.OpenAPI().Paths[batchesPath].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		jsonType: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[BatchRequest](), true, "")},
 		csvType:  {Schema: &huma.Schema{Type: huma.TypeString}, Example: csvExample},
@@ -65,65 +64,10 @@ func (s *Server) registerBatches() {
 	s.registerBatchLines()
 }
 
-// Batch is a batch as the API shows it.
-type Batch struct {
-	ID           string              `json:"id" example:"batch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
-	Object       string              `json:"object" enum:"batch"`
-	Mode         payment.Mode        `json:"mode" enum:"test,live"`
-	Status       payment.BatchStatus `json:"status" enum:"ready,invalid,processing,completed,canceled"`
-	Reference    string              `json:"reference,omitempty"`
-	Metadata     map[string]string   `json:"metadata,omitempty"`
-	Asset        string              `json:"asset" example:"USDC"`
-	Lines        int                 `json:"lines"`
-	InvalidLines int                 `json:"invalid_lines"`
-	Amount       string              `json:"amount" doc:"Of all valid lines: decimal string in units of the asset" example:"1250.000000"`
-	Held         string              `json:"held" doc:"Part of the amount that is held for lines that are no payments yet; payments have holds of their own" example:"1000.000000"`
-	Progress     []BatchCount        `json:"progress" doc:"Lines by status"`
-	CreatedAt    time.Time           `json:"created_at"`
-	StartedAt    *time.Time          `json:"started_at,omitempty"`
-	EndedAt      *time.Time          `json:"ended_at,omitempty"`
-}
-
-// BatchCount counts the lines of a batch in one status.
-type BatchCount struct {
-	Status payment.Status `json:"status" doc:"invalid, pending (no payment yet), or the status of the line's payment" enum:"invalid,pending,created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected"`
-	Lines  int64          `json:"lines"`
-	Amount string         `json:"amount" example:"250.000000"`
-}
-
 // ChangedBatch is a batch with the balance that the change left behind.
 type ChangedBatch struct {
-	Batch
+	payment.BatchResource
 	BalancesAfter Balance `json:"balances_after"`
-}
-
-// showBatch renders a batch with its progress, as q sees it.
-func showBatch(ctx context.Context, q *db.Queries, b payment.Batch) (Batch, error) {
-	counts, err := q.BatchProgress(ctx, b.ID)
-	if err != nil {
-		return Batch{}, fmt.Errorf("progress of %s: %w", b.ID, err)
-	}
-	decimals := b.Asset.Decimals
-	var held payment.Amount
-	out := Batch{ID: b.ID, Object: "batch", Mode: b.Mode, Status: b.Status, Reference: b.Reference, Metadata: b.Metadata, Asset: b.Asset.Code,
-		Lines: b.Lines, InvalidLines: b.InvalidLines, Amount: b.Amount.Decimal(decimals), Progress: []BatchCount{},
-		CreatedAt: b.CreatedAt.UTC(), StartedAt: utc(b.StartedAt), EndedAt: utc(b.EndedAt)}
-	for _, c := range counts {
-		out.Progress = append(out.Progress, BatchCount{Status: payment.Status(c.Status), Lines: c.Lines, Amount: c.Amount.Decimal(decimals)})
-		if b.Status == payment.BatchProcessing && payment.Status(c.Status) == payment.LinePending {
-			held = c.Amount
-		}
-	}
-	out.Held = held.Decimal(decimals)
-	return out, nil
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 // BatchPath names a batch.
@@ -143,14 +87,14 @@ func (s *Server) myBatch(ctx context.Context, id string) (payment.Batch, error) 
 	return s.store.MerchantBatch(ctx, who.ID, who.Key.Mode, id)
 }
 
-type batchOutput struct{ Body Batch }
+type batchOutput struct{ Body payment.BatchResource }
 
 func (s *Server) getBatch(ctx context.Context, in *BatchPath) (*batchOutput, error) {
 	b, err := s.myBatch(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	shown, err := showBatch(ctx, s.store.Queries(), b)
+	shown, err := s.store.ShowBatch(ctx, b)
 	return &batchOutput{shown}, err
 }
 
@@ -167,7 +111,7 @@ type listBatchesInput struct {
 // BatchList is a page of batches.
 type BatchList struct {
 	Page
-	Data []Batch `json:"data"`
+	Data []payment.BatchResource `json:"data"`
 }
 
 type listBatchesOutput struct{ Body BatchList }
@@ -183,10 +127,10 @@ func (s *Server) listBatches(ctx context.Context, in *listBatchesInput) (*listBa
 	if err != nil {
 		return nil, err
 	}
-	out := BatchList{Data: make([]Batch, len(batches))}
+	out := BatchList{Data: make([]payment.BatchResource, len(batches))}
 	out.Page = pageOf(l, batches, more, func(b payment.Batch) store.Cursor { return store.Cursor{CreatedAt: b.CreatedAt, ID: b.ID} })
 	for n, b := range batches {
-		if out.Data[n], err = showBatch(ctx, s.store.Queries(), b); err != nil {
+		if out.Data[n], err = s.store.ShowBatch(ctx, b); err != nil {
 			return nil, err
 		}
 	}
@@ -231,13 +175,15 @@ func (s *Server) cancelBatch(ctx context.Context, in *BatchPath) (*changedBatchO
 }
 
 // changeBatch changes a batch of the caller under its lock, with an entry in the
-// audit log if it did change.
+// audit log if it did change, and announces its end.
 func (s *Server) changeBatch(ctx context.Context, id, action string, change func(context.Context, *store.Tx, payment.Batch) (payment.Batch, error)) (*changedBatchOutput, error) {
 	if _, err := s.myBatch(ctx, id); err != nil {
 		return nil, err
 	}
 	var out changedBatchOutput
+	var announced []webhooks.DeliveryRef
 	err := s.store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		announced = nil
 		before, err := tx.LockBatch(ctx, id)
 		if err != nil {
 			return err
@@ -250,11 +196,20 @@ func (s *Server) changeBatch(ctx context.Context, id, action string, change func
 			if err := tx.Audit(ctx, store.AuditEntry{Actor: caller(ctx).actor(), Action: action, ObjectID: id, RequestID: telemetry.RequestID(ctx)}); err != nil {
 				return err
 			}
+			if after.EndedAt != nil {
+				if announced, err = webhooks.AnnounceBatch(ctx, tx, after); err != nil {
+					return err
+				}
+			}
 		}
-		shown, err := showBatch(ctx, tx.Queries, after)
+		shown, err := tx.ShowBatch(ctx, after)
 		balance, berr := ledger.BalanceIn(ctx, tx.Queries, ledger.HolderOfBatch(after), after.Asset)
 		out.Body = ChangedBatch{shown, balanceOf(after.Asset, balance.Available, balance.Held)}
 		return errors.Join(err, berr)
 	})
-	return &out, err
+	if err != nil {
+		return nil, err
+	}
+	s.drive(ctx, announced...)
+	return &out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -359,6 +360,10 @@ func TestBatchHoldsItsTotal(t *testing.T) {
 		if a.at("status") != "canceled" || a.at("held") != "0.000000" || a.at("balances_after", "available") != "1000.000000" {
 			t.Errorf("cancel: %s", a.raw)
 		}
+	}
+	told := b.do("GET", "/v1/events?type=batch.canceled", nil).want(200).data()
+	if shown := b.do("GET", batches+"/"+id, nil).want(200); len(told) != 1 || !reflect.DeepEqual(told[0]["data"], map[string]any{"object": shown.json}) {
+		t.Errorf("told %v, GET shows %s", told, shown.raw)
 	}
 	b.do("POST", batches+"/"+id+"/start", nil).refused(409, api.NotStartable, "")
 	b.booksClose()

@@ -119,9 +119,11 @@ func TestIdempotencyKeyIsTakenForEver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	again := map[string]func() answer{
-		"payment":  func() answer { return b.do("POST", "/v1/payment_intents", order(), idempotent("old")) },
-		"schedule": func() answer { return b.do("POST", "/v1/schedules", order(set("cron", "0 9 1 * *")), idempotent("old")) },
-		"batch":    func() answer { return b.upload(file(1), idempotent("old")) },
+		"payment": func() answer { return b.do("POST", "/v1/payment_intents", order(), idempotent("old")) },
+		"schedule": func() answer {
+			return b.do("POST", "/v1/schedules", order(set("cron", "0 9 1 * *")), idempotent("old"))
+		},
+		"batch": func() answer { return b.upload(file(1), idempotent("old")) },
 	}
 	for _, ask := range again {
 		ask().want(201)

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,6 +16,7 @@ import (
 	"github.com/settlehq/settle/payment"
 	"github.com/settlehq/settle/store"
 	"github.com/settlehq/settle/telemetry"
+	"github.com/settlehq/settle/webhooks"
 )
 
 const eventsPath = "/v1/events"
@@ -60,13 +63,25 @@ type AnyEvent struct {
 
 // AnyEventData holds what the event is about, as it was then.
 type AnyEventData struct {
-	Object EventSubject `json:"object" doc:"A payment intent, or a webhook endpoint for events of the type webhook_endpoint.*, with all of its fields"`
+	Object EventSubject `json:"object"`
 }
 
-// EventSubject is what the objects of all events have in common.
-type EventSubject struct {
-	ID     string `json:"id"`
-	Object string `json:"object" example:"payment_intent"`
+// EventSubject is what an event is about; the field object tells which it is.
+type EventSubject struct{}
+
+// Schema implements huma.SchemaProvider.
+func (EventSubject) Schema(r huma.Registry) *huma.Schema {
+	kinds := map[string]reflect.Type{
+		"payment_intent": reflect.TypeFor[payment.Resource](), "schedule_run": reflect.TypeFor[payment.RunResource](),
+		"batch": reflect.TypeFor[payment.BatchResource](), "webhook_endpoint": reflect.TypeFor[webhooks.Endpoint](),
+	}
+	out := &huma.Schema{Discriminator: &huma.Discriminator{PropertyName: "object", Mapping: map[string]string{}}}
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		one := r.Schema(kinds[name], true, "")
+		out.OneOf = append(out.OneOf, one)
+		out.Discriminator.Mapping[name] = one.Ref
+	}
+	return out
 }
 
 // storedAnyEvent is a StoredEvent that need not be about a payment.
@@ -119,7 +134,7 @@ func (s *Server) intentEvents(ctx context.Context, in *intentEventsInput) (*even
 
 // EventFilters are what a place in the log is bound to.
 type EventFilters struct {
-	Type          []string `query:"type" maxItems:"13" doc:"One or several, separated by commas" enum:"payment_intent.created,payment_intent.routed,payment_intent.submitted,payment_intent.confirming,payment_intent.manual_review,payment_intent.settled,payment_intent.failed,payment_intent.canceled,payment_intent.expired,payment_intent.rejected,payment_intent.updated,webhook_endpoint.disabled,schedule.run_failed" json:"t"`
+	Type          []string `query:"type" maxItems:"15" doc:"One or several, separated by commas" enum:"payment_intent.created,payment_intent.routed,payment_intent.submitted,payment_intent.confirming,payment_intent.manual_review,payment_intent.settled,payment_intent.failed,payment_intent.canceled,payment_intent.expired,payment_intent.rejected,payment_intent.updated,webhook_endpoint.disabled,schedule.run_failed,batch.completed,batch.canceled" json:"t"`
 	PaymentIntent string   `query:"payment_intent" maxLength:"64" doc:"Id of a payment" json:"i"`
 }
 
@@ -131,10 +146,10 @@ type logInput struct {
 
 // EventLog is a page of the log.
 type EventLog struct {
-	Object     string        `json:"object" enum:"list"`
-	HasMore    bool          `json:"has_more" doc:"Whether more follows right now"`
-	NextCursor string        `json:"next_cursor" doc:"Pass it as after, now or at any later time, for what follows"`
-	Data       []StoredEvent `json:"data"`
+	Object     string           `json:"object" enum:"list"`
+	HasMore    bool             `json:"has_more" doc:"Whether more follows right now"`
+	NextCursor string           `json:"next_cursor" doc:"Pass it as after, now or at any later time, for what follows"`
+	Data       []storedAnyEvent `json:"data"`
 }
 
 type logOutput struct{ Body EventLog }
@@ -150,9 +165,9 @@ func (s *Server) eventLog(ctx context.Context, in *logInput) (*logOutput, error)
 		return nil, err
 	}
 	events, more := store.Page(events, in.Limit)
-	out := EventLog{Object: "list", HasMore: more, Data: make([]StoredEvent, len(events))}
+	out := EventLog{Object: "list", HasMore: more, Data: make([]storedAnyEvent, len(events))}
 	for n, e := range events {
-		out.Data[n] = StoredEvent{e.Body}
+		out.Data[n] = storedAnyEvent{e.Body}
 		place = e.Place
 	}
 	out.NextCursor = logCursor(in.EventFilters, place)

@@ -85,6 +85,14 @@ func showKey(k store.APIKey) Key {
 	return Key{k.ID, "api_key", k.MerchantID, k.Mode, k.Name, state, k.Scopes, k.CreatedAt.UTC(), utc(k.ExpiresAt), utc(k.RevokedAt), utc(k.LastUsedAt)}
 }
 
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
 // ListKeys returns at most limit keys (0: all) of a merchant, or of everybody if
 // merchantID is empty, newest first, behind the cursor; more reports whether
 // others follow.

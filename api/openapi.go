@@ -80,6 +80,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "PaymentIntent"
 	case reflect.TypeFor[payment.ReviewState]():
 		return "Review"
+	case reflect.TypeFor[payment.BatchResource]():
+		return "Batch"
 	case reflect.TypeFor[payment.RunResource]():
 		return "ScheduleRun"
 	case reflect.TypeFor[webhooks.Endpoint]():

@@ -165,7 +165,7 @@ func (s *Server) seal(ctx context.Context, b payment.Batch, key store.Idempotenc
 		if err != nil {
 			return err
 		}
-		shown, err := showBatch(ctx, tx.Queries, sealed)
+		shown, err := tx.ShowBatch(ctx, sealed)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (s *Server) registerWebhooks() {
 type WebhookEndpointRequest struct {
 	URL         string   `json:"url" minLength:"1" maxLength:"2048" doc:"https, on the public internet, port 443" example:"https://example.com/webhooks/settle"`
 	Description string   `json:"description,omitempty" maxLength:"500" doc:"For you"`
-	EventTypes  []string `json:"event_types,omitempty" maxItems:"32" doc:"Exact types, \"*\", or a prefix that ends in \".*\"; default: how payments end, manual_review, webhook_endpoint.disabled and schedule.run_failed" example:"[\"payment_intent.*\"]"`
+	EventTypes  []string `json:"event_types,omitempty" maxItems:"32" doc:"Exact types, \"*\", or a prefix that ends in \".*\"; default: how payments end, manual_review, and everything that is not about a payment" example:"[\"payment_intent.*\"]"`
 }
 
 // UpdateWebhookEndpointRequest changes an endpoint.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -633,6 +634,8 @@ const (
 
 // Defines values for ListEventsParamsType.
 const (
+	ListEventsParamsTypeBatchCanceled             ListEventsParamsType = "batch.canceled"
+	ListEventsParamsTypeBatchCompleted            ListEventsParamsType = "batch.completed"
 	ListEventsParamsTypePaymentIntentCanceled     ListEventsParamsType = "payment_intent.canceled"
 	ListEventsParamsTypePaymentIntentConfirming   ListEventsParamsType = "payment_intent.confirming"
 	ListEventsParamsTypePaymentIntentCreated      ListEventsParamsType = "payment_intent.created"
@@ -650,6 +653,8 @@ const (
 
 // Defines values for StreamEventsParamsType.
 const (
+	StreamEventsParamsTypeBatchCanceled             StreamEventsParamsType = "batch.canceled"
+	StreamEventsParamsTypeBatchCompleted            StreamEventsParamsType = "batch.completed"
 	StreamEventsParamsTypePaymentIntentCanceled     StreamEventsParamsType = "payment_intent.canceled"
 	StreamEventsParamsTypePaymentIntentConfirming   StreamEventsParamsType = "payment_intent.confirming"
 	StreamEventsParamsTypePaymentIntentCreated      StreamEventsParamsType = "payment_intent.created"
@@ -797,7 +802,12 @@ type AnyEventObject string
 
 // AnyEventData defines model for AnyEventData.
 type AnyEventData struct {
-	Object EventSubject `json:"object"`
+	Object AnyEventData_Object `json:"object"`
+}
+
+// AnyEventData_Object defines model for AnyEventData.Object.
+type AnyEventData_Object struct {
+	union json.RawMessage
 }
 
 // Attempt defines model for Attempt.
@@ -1352,7 +1362,7 @@ type EventListObject string
 
 // EventLog defines model for EventLog.
 type EventLog struct {
-	Data []Event `json:"data"`
+	Data []AnyEvent `json:"data"`
 
 	// HasMore Whether more follows right now
 	HasMore bool `json:"has_more"`
@@ -1364,14 +1374,6 @@ type EventLog struct {
 
 // EventLogObject defines model for EventLog.Object.
 type EventLogObject string
-
-// EventSubject defines model for EventSubject.
-type EventSubject struct {
-	ID string `json:"id"`
-
-	// Object Examples: payment_intent
-	Object string `json:"object"`
-}
 
 // ExpandedIntent defines model for ExpandedIntent.
 type ExpandedIntent struct {
@@ -2416,7 +2418,7 @@ type WebhookEndpointRequest struct {
 	// Description For you
 	Description *string `json:"description,omitempty"`
 
-	// EventTypes Exact types, "*", or a prefix that ends in ".*"; default: how payments end, manual_review, webhook_endpoint.disabled and schedule.run_failed
+	// EventTypes Exact types, "*", or a prefix that ends in ".*"; default: how payments end, manual_review, and everything that is not about a payment
 	//
 	// Examples: ["payment_intent.*"]
 	EventTypes []string `json:"event_types,omitempty"`
@@ -2679,6 +2681,179 @@ type ReplayWebhooksJSONRequestBody = ReplayRequest
 
 // RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
 type RotateWebhookSecretJSONRequestBody = RotateSecretRequest
+
+// AsBatch returns the union data inside the AnyEventData_Object as a Batch
+func (t AnyEventData_Object) AsBatch() (Batch, error) {
+	var body Batch
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromBatch overwrites any union data inside the AnyEventData_Object as the provided Batch
+func (t *AnyEventData_Object) FromBatch(v Batch) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"batch"}`))
+	t.union = b
+	return err
+}
+
+// MergeBatch performs a merge with any union data inside the AnyEventData_Object, using the provided Batch
+func (t *AnyEventData_Object) MergeBatch(v Batch) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"batch"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsPaymentIntent returns the union data inside the AnyEventData_Object as a PaymentIntent
+func (t AnyEventData_Object) AsPaymentIntent() (PaymentIntent, error) {
+	var body PaymentIntent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromPaymentIntent overwrites any union data inside the AnyEventData_Object as the provided PaymentIntent
+func (t *AnyEventData_Object) FromPaymentIntent(v PaymentIntent) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"payment_intent"}`))
+	t.union = b
+	return err
+}
+
+// MergePaymentIntent performs a merge with any union data inside the AnyEventData_Object, using the provided PaymentIntent
+func (t *AnyEventData_Object) MergePaymentIntent(v PaymentIntent) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"payment_intent"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsScheduleRun returns the union data inside the AnyEventData_Object as a ScheduleRun
+func (t AnyEventData_Object) AsScheduleRun() (ScheduleRun, error) {
+	var body ScheduleRun
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromScheduleRun overwrites any union data inside the AnyEventData_Object as the provided ScheduleRun
+func (t *AnyEventData_Object) FromScheduleRun(v ScheduleRun) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"schedule_run"}`))
+	t.union = b
+	return err
+}
+
+// MergeScheduleRun performs a merge with any union data inside the AnyEventData_Object, using the provided ScheduleRun
+func (t *AnyEventData_Object) MergeScheduleRun(v ScheduleRun) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"schedule_run"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsWebhookEndpoint returns the union data inside the AnyEventData_Object as a WebhookEndpoint
+func (t AnyEventData_Object) AsWebhookEndpoint() (WebhookEndpoint, error) {
+	var body WebhookEndpoint
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromWebhookEndpoint overwrites any union data inside the AnyEventData_Object as the provided WebhookEndpoint
+func (t *AnyEventData_Object) FromWebhookEndpoint(v WebhookEndpoint) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"webhook_endpoint"}`))
+	t.union = b
+	return err
+}
+
+// MergeWebhookEndpoint performs a merge with any union data inside the AnyEventData_Object, using the provided WebhookEndpoint
+func (t *AnyEventData_Object) MergeWebhookEndpoint(v WebhookEndpoint) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"object":"webhook_endpoint"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AnyEventData_Object) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"object"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t AnyEventData_Object) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "batch":
+		return t.AsBatch()
+	case "payment_intent":
+		return t.AsPaymentIntent()
+	case "schedule_run":
+		return t.AsScheduleRun()
+	case "webhook_endpoint":
+		return t.AsWebhookEndpoint()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t AnyEventData_Object) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AnyEventData_Object) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error

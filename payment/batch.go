@@ -73,6 +73,39 @@ type Batch struct {
 	EndedAt      *time.Time
 }
 
+// BatchResource is a batch as the API, events and webhooks show it.
+type BatchResource struct {
+	ID           string            `json:"id" example:"batch_019a7c3e5f2b7c4d9e8f0a1b2c3d4e5f"`
+	Object       string            `json:"object" enum:"batch"`
+	Mode         Mode              `json:"mode" enum:"test,live"`
+	Status       BatchStatus       `json:"status" enum:"ready,invalid,processing,completed,canceled"`
+	Reference    string            `json:"reference,omitempty"`
+	Metadata     map[string]string `json:"metadata,omitempty"`
+	Asset        string            `json:"asset" example:"USDC"`
+	Lines        int               `json:"lines"`
+	InvalidLines int               `json:"invalid_lines"`
+	Amount       string            `json:"amount" doc:"Of all valid lines: decimal string in units of the asset" example:"1250.000000"`
+	Held         string            `json:"held" doc:"Part of the amount that is held for lines that are no payments yet; payments have holds of their own" example:"1000.000000"`
+	Progress     []BatchCount      `json:"progress" doc:"Lines by status"`
+	CreatedAt    time.Time         `json:"created_at"`
+	StartedAt    *time.Time        `json:"started_at,omitempty"`
+	EndedAt      *time.Time        `json:"ended_at,omitempty"`
+}
+
+// BatchCount counts the lines of a batch in one status.
+type BatchCount struct {
+	Status Status `json:"status" doc:"invalid, pending (no payment yet), or the status of the line's payment" enum:"invalid,pending,created,routed,submitted,confirming,manual_review,settled,failed,canceled,expired,rejected"`
+	Lines  int64  `json:"lines"`
+	Amount string `json:"amount" example:"250.000000"`
+}
+
+// Resource renders the batch. Held and Progress are left to who counts its lines.
+func (b Batch) Resource() BatchResource {
+	return BatchResource{ID: b.ID, Object: "batch", Mode: b.Mode, Status: b.Status, Reference: b.Reference, Metadata: b.Metadata, Asset: b.Asset.Code,
+		Lines: b.Lines, InvalidLines: b.InvalidLines, Amount: b.Amount.Decimal(b.Asset.Decimals), Progress: []BatchCount{},
+		CreatedAt: b.CreatedAt.UTC(), StartedAt: utc(b.StartedAt), EndedAt: utc(b.EndedAt)}
+}
+
 // BatchLine is one order of a batch. A line with Errors is no order: its other
 // fields hold what could be read.
 type BatchLine struct {

@@ -107,6 +107,34 @@ func (tx *Tx) StartBatch(ctx context.Context, id, holdID string, at time.Time) (
 	return batchOf(tx.Queries.StartBatch(ctx, db.StartBatchParams{ID: id, HoldID: &holdID, At: &at}))
 }
 
+// ShowBatch renders a batch with its progress.
+func (s *Store) ShowBatch(ctx context.Context, b payment.Batch) (payment.BatchResource, error) {
+	return showBatch(ctx, s.queries, b)
+}
+
+// ShowBatch renders a batch with its progress as this transaction sees it.
+func (tx *Tx) ShowBatch(ctx context.Context, b payment.Batch) (payment.BatchResource, error) {
+	return showBatch(ctx, tx.Queries, b)
+}
+
+func showBatch(ctx context.Context, q *db.Queries, b payment.Batch) (payment.BatchResource, error) {
+	counts, err := q.BatchProgress(ctx, b.ID)
+	if err != nil {
+		return payment.BatchResource{}, fmt.Errorf("progress of %s: %w", b.ID, err)
+	}
+	var held payment.Amount
+	out := b.Resource()
+	for _, c := range counts {
+		status := payment.Status(c.Status)
+		out.Progress = append(out.Progress, payment.BatchCount{Status: status, Lines: c.Lines, Amount: c.Amount.Decimal(b.Asset.Decimals)})
+		if b.Status == payment.BatchProcessing && status == payment.LinePending {
+			held = c.Amount
+		}
+	}
+	out.Held = held.Decimal(b.Asset.Decimals)
+	return out, nil
+}
+
 // EndBatch stores that a locked batch is completed or canceled.
 func (tx *Tx) EndBatch(ctx context.Context, id string, status payment.BatchStatus) (payment.Batch, error) {
 	return batchOf(tx.Queries.EndBatch(ctx, db.EndBatchParams{ID: id, Status: string(status)}))

@@ -22,18 +22,26 @@ const (
 	EndpointTest payment.EventType = "webhook_endpoint.test"
 	// RunFailed announces a due time of a schedule at which no payment could be made.
 	RunFailed payment.EventType = "schedule.run_failed"
+	// BatchCompleted announces that all payments of a batch have ended.
+	BatchCompleted payment.EventType = "batch.completed"
+	// BatchCanceled announces that no further line of a batch becomes a payment.
+	BatchCanceled payment.EventType = "batch.canceled"
 )
+
+// others are the types of events that are not about a payment and that endpoints
+// can subscribe to.
+var others = []string{string(EndpointDisabled), string(RunFailed), string(BatchCompleted), string(BatchCanceled)}
 
 const maxEventTypes = 32
 
 // DefaultEventTypes are the ends of a payment, the one state in which it waits
-// for a person, the end of another endpoint, and a schedule that could not pay.
+// for a person, and everything that is not about a payment.
 func DefaultEventTypes() []string {
 	var types []string
 	for _, s := range []payment.Status{payment.Settled, payment.Failed, payment.Canceled, payment.Expired, payment.Rejected, payment.ManualReview} {
 		types = append(types, string(payment.EventTypeOf(s)))
 	}
-	return append(types, string(EndpointDisabled), string(RunFailed))
+	return append(types, others...)
 }
 
 // eventTypes checks a subscription and fills in the default. A type that no
@@ -45,7 +53,7 @@ func eventTypes(asked []string) ([]string, error) {
 	if len(asked) > maxEventTypes {
 		return nil, fmt.Errorf("%w: %d of them, at most %d", ErrEventType, len(asked), maxEventTypes)
 	}
-	known := []string{string(payment.IntentUpdated), string(EndpointDisabled), string(RunFailed)}
+	known := append([]string{string(payment.IntentUpdated)}, others...)
 	for _, s := range payment.Statuses() {
 		known = append(known, string(payment.EventTypeOf(s)))
 	}
@@ -110,4 +118,17 @@ func Announce(ctx context.Context, tx *store.Tx, merchantID string, mode payment
 		due[n] = DeliveryRef{EventID: event.ID, EndpointID: endpoint, NextDue: at}
 	}
 	return due, nil
+}
+
+// AnnounceBatch announces that a batch is completed or canceled.
+func AnnounceBatch(ctx context.Context, tx *store.Tx, b payment.Batch) ([]DeliveryRef, error) {
+	shown, err := tx.ShowBatch(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	kind := BatchCompleted
+	if b.Status == payment.BatchCanceled {
+		kind = BatchCanceled
+	}
+	return Announce(ctx, tx, b.MerchantID, b.Mode, kind, shown, *b.EndedAt)
 }

@@ -17,21 +17,22 @@ type BatchInput struct {
 // wait for; the database tells how many are open. After so many rounds
 // it goes on in a new history, so that histories stay small however long a batch is.
 func Batch(ctx workflow.Context, in BatchInput) (activities.BatchState, error) {
-	ctx = workflow.WithActivityOptions(ctx, filling)
+	actx := workflow.WithActivityOptions(ctx, filling)
 	var state activities.BatchState
 	pause := fillEvery
 	for range batchRounds {
-		before := state
-		if err := result(ctx, workflow.ExecuteActivity(ctx, steps.FillBatch, activities.BatchRef(in)), &state); err != nil {
+		var filled activities.FilledBatch
+		if err := workflow.ExecuteActivity(actx, steps.FillBatch, activities.BatchRef(in)).Get(ctx, &filled); err != nil {
 			return state, err
 		}
-		if state.Status != payment.BatchProcessing {
-			return state, nil
+		if filled.Status != payment.BatchProcessing {
+			return filled.BatchState, startDeliveries(ctx, filled.Announced)
 		}
 		pause = min(2*pause, fillAtMost)
-		if state != before {
+		if filled.BatchState != state {
 			pause = fillEvery
 		}
+		state = filled.BatchState
 		if err := workflow.Sleep(ctx, pause); err != nil {
 			return state, err
 		}

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,11 +21,11 @@ const roundsOfBatch = 100
 // fills scripts a batch by the number of the look and returns when it looked.
 func fills(w *world, state func(look int) activities.BatchState) *[]time.Time {
 	looks := new([]time.Time)
-	step(w, "FillBatch", func(context.Context, activities.BatchRef) (activities.BatchState, error) {
+	step(w, "FillBatch", func(context.Context, activities.BatchRef) (activities.FilledBatch, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		*looks = append(*looks, w.env.Now())
-		return state(len(*looks)), nil
+		return activities.FilledBatch{BatchState: state(len(*looks))}, nil
 	})
 	return looks
 }
@@ -44,6 +45,26 @@ func TestBatchEndsWithItsLastPayment(t *testing.T) {
 		if err := w.env.GetWorkflowResult(&got); err != nil || got.Status != end || len(*looks) != 3 {
 			t.Errorf("%+v after %d looks, %v", got, len(*looks), err)
 		}
+	}
+}
+
+// What announces a batch's end goes on by itself.
+func TestEndOfABatchIsAnnounced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	told := activities.DeliveryRef{EventID: "evt_1", EndpointID: "we_1"}
+	step(w, "FillBatch", func(context.Context, activities.BatchRef) (activities.FilledBatch, error) {
+		return activities.FilledBatch{BatchState: activities.BatchState{Status: payment.BatchCompleted}, Announced: []activities.DeliveryRef{told}}, nil
+	})
+	w.script["RetryWebhook"] = []any{delivered}
+	w.env.SetDetachedChildWait(true)
+	started := w.children()
+	w.env.ExecuteWorkflow(workflows.BatchWorkflow, workflows.BatchInput{BatchID: "batch_1"})
+	if err := w.env.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"evt_1/we_1"}; !slices.Equal(*started, want) || len(w.retries) != 1 {
+		t.Errorf("started %v, want %v; %d tries", *started, want, len(w.retries))
 	}
 }
 

@@ -119,11 +119,35 @@ func printEvent(out io.Writer, m client.Message, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(m)
 	}
-	var e client.Event
+	var e client.AnyEvent
 	if err := json.Unmarshal(m.Event, &e); err != nil {
 		return err
 	}
-	r := e.Data.Object
-	_, err := fmt.Fprintf(out, "%s  %s  %3d  %-30s %s\n", e.Timestamp.Format(time.RFC3339), r.ID, r.Sequence, e.Type, remark(r))
+	id, text := subject(e)
+	_, err := fmt.Fprintf(out, "%s  %s  %-30s %s\n", e.Timestamp.Format(time.RFC3339), id, e.Type, text)
 	return err
+}
+
+// subject names what an event is about, and what there is to say of it; the
+// event itself if this program is older than what it is about.
+func subject(e client.AnyEvent) (id, text string) {
+	object, err := e.Data.Object.ValueByDiscriminator()
+	if err != nil {
+		return e.ID, ""
+	}
+	switch o := object.(type) {
+	case client.PaymentIntent:
+		return o.ID, fmt.Sprintf("%d: %s", o.Sequence, remark(o))
+	case client.Batch:
+		return o.ID, fmt.Sprintf("%d lines, %s %s", o.Lines, o.Amount, o.Asset)
+	case client.ScheduleRun:
+		text = "due at " + o.DueAt.Format(time.RFC3339)
+		if o.Failure != nil {
+			text += ": " + o.Failure.Message
+		}
+		return o.ScheduleID, text
+	case client.WebhookEndpoint:
+		return o.ID, o.URL
+	}
+	return e.ID, ""
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/settlehq/settle/internal/deployment"
 	"github.com/settlehq/settle/ledger"
 	"github.com/settlehq/settle/payment"
+	"github.com/settlehq/settle/webhooks"
 )
 
 // batchWithin bounds the wait for a whole batch on a busy machine.
@@ -38,6 +40,11 @@ func TestKilledBatchPaysEachLineOnce(t *testing.T) {
 	count := d.CountBatch(t, id, orders)
 	if count.Once != lines || count.Twice != 0 || count.Lost != 0 || len(count.Wrong) > 0 {
 		t.Errorf("of %d lines %d were paid once, %d twice, %d are lost: %q", lines, count.Once, count.Twice, count.Lost, count.Wrong)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	if _, err := d.Receiver.Wait(ctx, id, webhooks.BatchCompleted); err != nil {
+		t.Errorf("the merchant was not told that the batch has ended: %v", err)
 	}
 	d.BooksClose(t)
 }
