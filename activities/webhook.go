@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -28,6 +29,10 @@ func (s *Steps) DeliverWebhook(ctx context.Context, in Ref) (Deliveries, error) 
 	return s.Deliverer.DeliverPending(telemetry.WithLogger(ctx, s.Log), in.IntentID)
 }
 
+// tryAgainAfter is the wait after an attempt that we could not make, however
+// late it was in the schedule.
+const tryAgainAfter = 30 * time.Second
+
 // RetryWebhook makes one further attempt. While the schedule of attempts goes
 // on it fails with the delay until the next one, which makes Temporal's retry
 // policy the retry queue.
@@ -37,8 +42,12 @@ func (s *Steps) RetryWebhook(ctx context.Context, ref DeliveryRef) (DeliveryResu
 	if errors.Is(err, store.ErrNotFound) {
 		return r, temporal.NewNonRetryableApplicationError("no such delivery", "NotFound", err)
 	}
-	if err != nil || r.Done {
-		return r, err
+	if err != nil {
+		return r, temporal.NewApplicationErrorWithOptions("the attempt could not be made", "WebhookNotTried",
+			temporal.ApplicationErrorOptions{Cause: err, NextRetryDelay: tryAgainAfter})
+	}
+	if r.Done {
+		return r, nil
 	}
 	return r, temporal.NewApplicationErrorWithOptions("delivery failed, next attempt is due later", "WebhookRetry",
 		temporal.ApplicationErrorOptions{NextRetryDelay: r.NextDelay})

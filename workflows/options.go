@@ -37,7 +37,8 @@ var (
 		RetryPolicy:         backoff(time.Second, time.Minute),
 	}
 	// redelivering: the activity itself names each delay (NextRetryDelay) and
-	// ends when the schedule does.
+	// ends when the schedule does. What is configured here bounds its delays, and is
+	// for workers that died.
 	redelivering = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
 		HeartbeatTimeout:    20 * time.Second,
