@@ -134,7 +134,7 @@ func TestDeadEndpointsHoldNobodyUp(t *testing.T) {
 	const (
 		dead     = 15
 		payments = 10
-		prompt   = 30 * time.Second // generous, and less than the requests of one payment take with 4 places: 15 s each
+		prompt   = 45 * time.Second // generous, and less than the requests of one payment take with 4 places: 15 s each
 	)
 	d := setup(t, deployment.Options{ReviewAbove: 1, Settings: []string{"SETTLE_WORKER_ACTIVITIES=4"}})
 	for range dead {
