@@ -216,7 +216,11 @@ func (s *Steps) completeBatch(ctx context.Context, b payment.Batch) (status paym
 			return err
 		}
 		status = ended.Status
-		announced, err = webhooks.AnnounceBatch(ctx, tx, ended)
+		shown, err := tx.ShowBatch(ctx, ended)
+		if err != nil {
+			return err
+		}
+		announced, err = webhooks.AnnounceBatch(ctx, tx, ended, shown)
 		return err
 	})
 	if err != nil {

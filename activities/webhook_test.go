@@ -51,7 +51,7 @@ func TestDeliveryWaitsShortlyForUs(t *testing.T) {
 		_, err := w.steps.RetryWebhook(t.Context(), ref)
 		var failed *temporal.ApplicationError
 		if !errors.As(err, &failed) || failed.NonRetryable() || failed.NextRetryDelay() != 30*time.Second || failed.Unwrap() == nil {
-			t.Fatalf("%v: to be tried again after %s", err, failed.NextRetryDelay())
+			t.Fatalf("%v, to be tried again as %+v", err, failed)
 		}
 	}
 	ref.EventID = "evt_none"

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -192,20 +191,23 @@ func (s *Server) changeBatch(ctx context.Context, id, action string, change func
 		if err != nil {
 			return err
 		}
+		shown, err := tx.ShowBatch(ctx, after)
+		if err != nil {
+			return err
+		}
 		if after.Status != before.Status {
 			if err := tx.Audit(ctx, store.AuditEntry{Actor: caller(ctx).actor(), Action: action, ObjectID: id, RequestID: telemetry.RequestID(ctx)}); err != nil {
 				return err
 			}
 			if after.EndedAt != nil {
-				if announced, err = webhooks.AnnounceBatch(ctx, tx, after); err != nil {
+				if announced, err = webhooks.AnnounceBatch(ctx, tx, after, shown); err != nil {
 					return err
 				}
 			}
 		}
-		shown, err := tx.ShowBatch(ctx, after)
-		balance, berr := ledger.BalanceIn(ctx, tx.Queries, ledger.HolderOfBatch(after), after.Asset)
+		balance, err := ledger.BalanceIn(ctx, tx.Queries, ledger.HolderOfBatch(after), after.Asset)
 		out.Body = ChangedBatch{shown, balanceOf(after.Asset, balance.Available, balance.Held)}
-		return errors.Join(err, berr)
+		return err
 	})
 	if err != nil {
 		return nil, err

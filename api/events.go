@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -71,15 +69,19 @@ type EventSubject struct{}
 
 // Schema implements huma.SchemaProvider.
 func (EventSubject) Schema(r huma.Registry) *huma.Schema {
-	kinds := map[string]reflect.Type{
-		"payment_intent": reflect.TypeFor[payment.Resource](), "schedule_run": reflect.TypeFor[payment.RunResource](),
-		"batch": reflect.TypeFor[payment.BatchResource](), "webhook_endpoint": reflect.TypeFor[webhooks.Endpoint](),
-	}
 	out := &huma.Schema{Discriminator: &huma.Discriminator{PropertyName: "object", Mapping: map[string]string{}}}
-	for _, name := range slices.Sorted(maps.Keys(kinds)) {
-		one := r.Schema(kinds[name], true, "")
+	for _, kind := range []struct {
+		name     string
+		resource reflect.Type
+	}{
+		{"batch", reflect.TypeFor[payment.BatchResource]()},
+		{"payment_intent", reflect.TypeFor[payment.Resource]()},
+		{"schedule_run", reflect.TypeFor[payment.RunResource]()},
+		{"webhook_endpoint", reflect.TypeFor[webhooks.Endpoint]()},
+	} {
+		one := r.Schema(kind.resource, true, "")
 		out.OneOf = append(out.OneOf, one)
-		out.Discriminator.Mapping[name] = one.Ref
+		out.Discriminator.Mapping[kind.name] = one.Ref
 	}
 	return out
 }

@@ -82,15 +82,7 @@ func showKey(k store.APIKey) Key {
 	case !k.ValidAt(time.Now()):
 		state = "expired"
 	}
-	return Key{k.ID, "api_key", k.MerchantID, k.Mode, k.Name, state, k.Scopes, k.CreatedAt.UTC(), utc(k.ExpiresAt), utc(k.RevokedAt), utc(k.LastUsedAt)}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
+	return Key{k.ID, "api_key", k.MerchantID, k.Mode, k.Name, state, k.Scopes, k.CreatedAt.UTC(), payment.UTC(k.ExpiresAt), payment.UTC(k.RevokedAt), payment.UTC(k.LastUsedAt)}
 }
 
 // ListKeys returns at most limit keys (0: all) of a merchant, or of everybody if

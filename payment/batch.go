@@ -103,7 +103,7 @@ type BatchCount struct {
 func (b Batch) Resource() BatchResource {
 	return BatchResource{ID: b.ID, Object: "batch", Mode: b.Mode, Status: b.Status, Reference: b.Reference, Metadata: b.Metadata, Asset: b.Asset.Code,
 		Lines: b.Lines, InvalidLines: b.InvalidLines, Amount: b.Amount.Decimal(b.Asset.Decimals), Progress: []BatchCount{},
-		CreatedAt: b.CreatedAt.UTC(), StartedAt: utc(b.StartedAt), EndedAt: utc(b.EndedAt)}
+		CreatedAt: b.CreatedAt.UTC(), StartedAt: UTC(b.StartedAt), EndedAt: UTC(b.EndedAt)}
 }
 
 // BatchLine is one order of a batch. A line with Errors is no order: its other

@@ -127,7 +127,7 @@ func (i Intent) Resource() Resource {
 	r := Resource{
 		ID: i.ID, Object: "payment_intent", Mode: i.Mode, Status: i.Status, Substatus: i.Substatus,
 		Amount: i.Amount.Decimal(i.Asset.Decimals), Asset: i.Asset.Code,
-		Destinations: i.Destinations, Allowed: i.Allowed, Priority: i.Priority, Deadline: utc(i.Deadline),
+		Destinations: i.Destinations, Allowed: i.Allowed, Priority: i.Priority, Deadline: UTC(i.Deadline),
 		Reference: i.Reference, Metadata: i.Metadata, Quote: i.Quote, RetryOf: i.RetryOf, Chain: i.Chain, Address: i.Address, TxHash: i.TxHash,
 		Failure: i.Failure, Batch: i.Batch, Sequence: i.Version, CreatedAt: i.CreatedAt.UTC(), UpdatedAt: i.UpdatedAt.UTC(),
 	}
@@ -142,14 +142,6 @@ func (i Intent) Resource() Resource {
 		r.Review = &ReviewState{Reason: i.ReviewReason, Detail: i.ReviewDetail}
 	}
 	return r
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 // EventType names a change of an intent, e.g. "payment_intent.settled".
@@ -178,4 +170,13 @@ type Event struct {
 type EventData struct {
 	Object         Resource `json:"object"`
 	PreviousStatus Status   `json:"previous_status,omitempty"`
+}
+
+// UTC is an optional time as every resource shows it; nil stays nil.
+func UTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
 }

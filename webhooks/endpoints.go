@@ -234,15 +234,7 @@ func endpointOf(r db.WebhookEndpoint) Endpoint {
 	return Endpoint{
 		ID: r.ID, Object: "webhook_endpoint", MerchantID: r.MerchantID, Mode: payment.Mode(r.Mode), URL: r.Url, Description: r.Description,
 		EventTypes: r.EventTypes, APIVersion: r.ApiVersion, State: EndpointState(r.State), DisabledReason: DisabledReason(r.DisabledReason),
-		Failures: int(r.Failures), FailingSince: utc(r.FailingSince), PreviousSecretExpiry: utc(r.PreviousSecretUntil),
+		Failures: int(r.Failures), FailingSince: payment.UTC(r.FailingSince), PreviousSecretExpiry: payment.UTC(r.PreviousSecretUntil),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }

@@ -120,12 +120,9 @@ func Announce(ctx context.Context, tx *store.Tx, merchantID string, mode payment
 	return due, nil
 }
 
-// AnnounceBatch announces that a batch is completed or canceled.
-func AnnounceBatch(ctx context.Context, tx *store.Tx, b payment.Batch) ([]DeliveryRef, error) {
-	shown, err := tx.ShowBatch(ctx, b)
-	if err != nil {
-		return nil, err
-	}
+// AnnounceBatch announces that a batch is completed or canceled, as the API shows
+// it then.
+func AnnounceBatch(ctx context.Context, tx *store.Tx, b payment.Batch, shown payment.BatchResource) ([]DeliveryRef, error) {
 	kind := BatchCompleted
 	if b.Status == payment.BatchCanceled {
 		kind = BatchCanceled

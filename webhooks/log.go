@@ -80,14 +80,14 @@ func Attempts(ctx context.Context, st *store.Store, ref DeliveryRef) ([]Delivery
 	out := make([]DeliveryAttempt, len(rows))
 	for i, a := range rows {
 		out[i] = DeliveryAttempt{Attempt: int(a.Attempt), Status: int(a.Status), Error: a.Error, Response: a.Response,
-			Duration: time.Duration(a.DurationMs) * time.Millisecond, NextDue: utc(a.NextDue), SentAt: a.SentAt.UTC()}
+			Duration: time.Duration(a.DurationMs) * time.Millisecond, NextDue: payment.UTC(a.NextDue), SentAt: a.SentAt.UTC()}
 	}
 	return out, nil
 }
 
 func deliveryOf(r db.ListEventDeliveriesRow) Delivery {
 	d := Delivery{EventID: r.EventID, EventType: payment.EventType(r.EventType), EndpointID: r.EndpointID, State: r.State,
-		Attempts: int(r.Attempts), NextDue: utc(r.NextDue), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
+		Attempts: int(r.Attempts), NextDue: payment.UTC(r.NextDue), CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
 	if r.IntentID != nil {
 		d.IntentID = *r.IntentID
 	}
